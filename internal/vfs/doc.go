@@ -5,5 +5,9 @@
 //
 // Durability follows POSIX as ext4 and xfs practise it: bytes written to a
 // file are durable after Sync or SyncData of that file, a created, renamed or
-// removed name is durable after SyncDir of its directory. Nothing else is.
+// removed name is durable after SyncDir of its directory. Nothing else is. A
+// write of more than one sector (512 bytes) may be torn: any of its sectors may
+// be missing after a crash.
+//
+// The package owns no goroutine and no file of its own.
 package vfs
