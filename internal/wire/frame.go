@@ -5,11 +5,21 @@ import "google.golang.org/grpc/mem"
 // Frame is one encoded response message. Its maker owns it until it is handed
 // on; whoever has it last calls either Free or Buffer, once.
 type Frame struct {
-	data *[]byte
+	data  *[]byte // a pooled buffer, or &small
+	small []byte
 }
 
 // newFrame makes an empty frame with room for size bytes.
-func newFrame(size int) *Frame { return &Frame{data: GetBuffer(size)} }
+func newFrame(size int) *Frame {
+	f := new(Frame)
+	if mem.IsBelowBufferPoolingThreshold(size) {
+		f.small = make([]byte, 0, size)
+		f.data = &f.small
+	} else {
+		f.data = GetBuffer(size)
+	}
+	return f
+}
 
 // Bytes is the message. It is valid until Free or Buffer.
 func (f *Frame) Bytes() []byte { return *f.data }
