@@ -1,0 +1,183 @@
+package revlog
+
+import (
+	"errors"
+	"runtime"
+	"sync"
+
+	"keelson/internal/base"
+)
+
+const (
+	// metaBatch is the length of the batches of Metas: 350 KB of Meta, enough
+	// that handing them over does not count.
+	metaBatch = 4096
+	// metasAhead is how many batches of a segment may wait to be consumed.
+	metasAhead = 4
+	// keySlabBytes is the size of a slab for keys read out of a segment.
+	keySlabBytes = 256 << 10
+)
+
+// Metas yields the Meta of every record in revision order, dead records not
+// yet reclaimed included. Sidecars are read and decoded ahead of the consumer,
+// several at a time. A batch is valid until yield returns; the keys in it stay
+// valid. An error of yield ends the walk. Applier only, or before there is one.
+func (l *Log) Metas(yield func(batch []Meta) error) error {
+	v := l.Publish()
+	defer v.Release()
+	r := metaReader{
+		log:    l,
+		quit:   make(chan struct{}),
+		free:   make(chan []Meta, metasAhead*2),
+		active: v.info,
+	}
+	defer r.workers.Wait()
+	defer close(r.quit)
+
+	feeds := r.start(v)
+	for _, feed := range feeds {
+		for b := range feed {
+			if b.err != nil {
+				return b.err
+			}
+			if err := yield(b.metas); err != nil {
+				return err
+			}
+			r.recycle(b.metas)
+		}
+	}
+	return nil
+}
+
+// metaReader is one run of Metas.
+type metaReader struct {
+	log     *Log
+	active  SegmentInfo
+	quit    chan struct{} // closed when the consumer is gone
+	free    chan []Meta   // batches to use again
+	workers sync.WaitGroup
+}
+
+type metaItem struct {
+	metas []Meta
+	err   error
+}
+
+// start reads the segments of v, each into its feed. Segments get their turn
+// in order, so the one being consumed is always among those being read.
+func (r *metaReader) start(v *View) []chan metaItem {
+	sources := v.sources()
+	feeds := make([]chan metaItem, len(sources))
+	for i := range feeds {
+		feeds[i] = make(chan metaItem, metasAhead)
+	}
+	turns := make(chan struct{}, runtime.GOMAXPROCS(0))
+	r.workers.Go(func() {
+		for i, src := range sources {
+			select {
+			case turns <- struct{}{}:
+			case <-r.quit:
+				return
+			}
+			r.workers.Go(func() {
+				info := r.active
+				if i < len(v.set.sealed) {
+					info = v.set.sealed[i].info
+				}
+				r.read(src, info, feeds[i])
+				close(feeds[i])
+				<-turns
+			})
+		}
+	})
+	return feeds
+}
+
+// read sends the metas of one segment.
+func (r *metaReader) read(src *source, info SegmentInfo, feed chan<- metaItem) {
+	var err error
+	if side, sideErr := readSidecar(r.log.opts.FS, r.log.opts.Dir, info); info.Sealed && sideErr == nil {
+		err = r.fromSidecar(src, side, feed)
+	} else {
+		err = r.fromSegment(src, feed)
+	}
+	if err != nil && !errors.Is(err, errQuit) {
+		r.send(feed, metaItem{err: err})
+	}
+}
+
+var errQuit = errors.New("the consumer is gone")
+
+func (r *metaReader) fromSidecar(src *source, side *sidecar, feed chan<- metaItem) error {
+	for side.left > 0 {
+		batch := r.batch()
+		n := int(min(side.left, int64(cap(batch))))
+		batch = batch[:n]
+		for i := range batch {
+			if _, err := side.next(&batch[i]); err != nil {
+				return &CorruptError{File: sidecarName(r.log.opts.Dir, src.file.id), Reason: err.Error()}
+			}
+		}
+		if !r.send(feed, metaItem{metas: batch}) {
+			return errQuit
+		}
+	}
+	return nil
+}
+
+// fromSegment reads the records themselves; their keys move to slabs.
+func (r *metaReader) fromSegment(src *source, feed chan<- metaItem) error {
+	var (
+		batch = r.batch()
+		slab  []byte
+		gone  bool
+	)
+	all := base.Revision{Main: 1<<63 - 1, Sub: 1<<63 - 1}
+	_, err := src.scan(0, all, func(rec Record) bool {
+		m := rec.Meta
+		if len(m.Key) > cap(slab)-len(slab) {
+			slab = make([]byte, 0, max(keySlabBytes, len(m.Key)))
+		}
+		at := len(slab)
+		slab = append(slab, m.Key...)
+		m.Key = slab[at:len(slab):len(slab)]
+		batch = append(batch, m)
+		if len(batch) == cap(batch) {
+			gone = !r.send(feed, metaItem{metas: batch})
+			batch = r.batch()
+		}
+		return !gone
+	})
+	switch {
+	case err != nil:
+		return err
+	case gone || len(batch) > 0 && !r.send(feed, metaItem{metas: batch}):
+		return errQuit
+	}
+	return nil
+}
+
+func (r *metaReader) batch() []Meta {
+	select {
+	case b := <-r.free:
+		return b[:0]
+	default:
+		return make([]Meta, 0, metaBatch)
+	}
+}
+
+func (r *metaReader) recycle(b []Meta) {
+	select {
+	case r.free <- b:
+	default:
+	}
+}
+
+func (r *metaReader) send(feed chan<- metaItem, b metaItem) bool {
+	select {
+	case feed <- b:
+		return true
+	case <-r.quit:
+		return false
+	}
+}
