@@ -61,8 +61,4 @@ func sizeDeleteRange(h *ResponseHeader, deleted int64, prevKVs [][]byte) int {
 }
 
 // NewCompactionResponse encodes a CompactionResponse.
-func NewCompactionResponse(h ResponseHeader) *Frame {
-	f := newFrame(h.sizeField())
-	*f.data = h.appendField(*f.data)
-	return f
-}
+func NewCompactionResponse(h ResponseHeader) *Frame { return NewHeaderResponse(h) }
