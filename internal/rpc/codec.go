@@ -28,11 +28,27 @@ type wireRequest interface {
 	UnmarshalWire(b []byte) error
 }
 
+// unaryRequest is what a unary method asks the codec to decode into. A request
+// that cannot be decoded is no error of the codec but noted here, because
+// grpc-go would send its own words for it, and clients know other ones.
+type unaryRequest struct {
+	into any
+	err  error
+}
+
 // Unmarshal decodes data into v. The engine reuses data's memory afterwards,
 // so a request that keeps its bytes gets a copy: the one copy between the
 // socket and the raft entry.
 func (c Codec) Unmarshal(data mem.BufferSlice, v any) error {
 	c.observer.BytesReceived(data.Len())
+	if unary, ok := v.(*unaryRequest); ok {
+		unary.err = decode(data, unary.into)
+		return nil
+	}
+	return decode(data, v)
+}
+
+func decode(data mem.BufferSlice, v any) error {
 	switch m := v.(type) {
 	case wireRequest:
 		return m.UnmarshalWire(data.Materialize())

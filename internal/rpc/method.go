@@ -57,14 +57,21 @@ func unary[Req, Resp any](s *service, name string, call func(context.Context, *R
 	s.desc.Methods = append(s.desc.Methods, grpc.MethodDesc{
 		MethodName: name,
 		Handler: func(_ any, ctx context.Context, dec func(any) error, ic grpc.UnaryServerInterceptor) (any, error) {
-			req := new(Req)
-			if err := dec(req); err != nil {
-				return nil, unaryDecodeError(err)
+			in := new(struct { // one allocation for both
+				unaryRequest
+				req Req
+			})
+			in.into = &in.req
+			if err := dec(&in.unaryRequest); err != nil {
+				return nil, err // the engine's own: too large, broken off
+			}
+			if in.err != nil {
+				return nil, unaryDecodeError(in.err)
 			}
 			if ic == nil {
-				return run(ctx, req)
+				return run(ctx, &in.req)
 			}
-			return ic(ctx, req, info, run)
+			return ic(ctx, &in.req, info, run)
 		},
 	})
 }

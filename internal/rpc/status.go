@@ -3,7 +3,6 @@ package rpc
 import (
 	"context"
 	"errors"
-	"strings"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -30,22 +29,8 @@ func toStatus(err error) *status.Status {
 	return status.New(codes.Unknown, err.Error())
 }
 
-// How grpc-go starts the text of a decoding error: in every stream, and, before
-// it handled unary calls as streams, in unary calls.
-const (
-	streamDecodePrefix = "grpc: failed to unmarshal the received message: "
-	unaryDecodePrefix  = "grpc: error unmarshalling request: "
-)
-
-// unaryDecodeError gives the error of an engine that could not read a unary
-// request the text that clients have always seen.
+// unaryDecodeError tells a client that its request is not what the method
+// takes. The words are those of grpc-go when etcd 3.7 was made.
 func unaryDecodeError(err error) error {
-	st, ok := status.FromError(err)
-	if !ok {
-		return status.Error(codes.Internal, unaryDecodePrefix+err.Error())
-	}
-	if text, found := strings.CutPrefix(st.Message(), streamDecodePrefix); found {
-		return status.Error(st.Code(), unaryDecodePrefix+text)
-	}
-	return err
+	return status.Error(codes.Internal, "grpc: error unmarshalling request: "+err.Error())
 }
