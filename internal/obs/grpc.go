@@ -9,6 +9,8 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+
+	"keelson/internal/clock"
 )
 
 // codeCount is how many gRPC codes there are: OK to Unauthenticated.
@@ -17,30 +19,35 @@ const codeCount = int(codes.Unauthenticated) + 1
 // GRPC counts RPCs: the grpc_server_* families. Series of all methods of the
 // core services exist from the start, at zero and for every code, because
 // dashboards subtract them from each other; those of other services come with
-// the first call. All methods may be called from any goroutine; for a known
-// method they cost a map lookup and an atomic addition.
+// the first call. All methods may be called from any goroutine.
 type GRPC struct {
 	started, handled, received, sent *prometheus.CounterVec
 	seconds                          *prometheus.HistogramVec // nil unless extensive
+	clock                            clock.Clock
 
 	sentBytes, receivedBytes prometheus.Counter
 	clientRequests           *prometheus.CounterVec
 	streamFailures           *prometheus.CounterVec
 
-	core map[method]*methodSeries // never changed after construction
-	rest sync.Map                 // method -> *methodSeries
+	core map[method]*MethodSeries // never changed after construction
 }
 
 type method struct{ service, name string }
 
-// methodSeries holds the series of one method.
-type methodSeries struct {
+// MethodSeries counts the calls of one method. Its methods cost an atomic
+// addition each.
+type MethodSeries struct {
+	grpc *GRPC
+	method
+	typ string
+	// once makes the series below.
+	once                    sync.Once
 	started, received, sent prometheus.Counter
 	handled                 [codeCount]prometheus.Counter
 	seconds                 prometheus.Observer // nil unless extensive
 }
 
-func newGRPC(f families, n *NetworkMetrics, srv *ServerMetrics, extensive bool) *GRPC {
+func newGRPC(f families, n *NetworkMetrics, srv *ServerMetrics, c clock.Clock, extensive bool) *GRPC {
 	labels := []string{"grpc_type", "grpc_service", "grpc_method"}
 	g := &GRPC{
 		sentBytes: n.ClientSentBytes, receivedBytes: n.ClientReceivedBytes,
@@ -49,7 +56,8 @@ func newGRPC(f families, n *NetworkMetrics, srv *ServerMetrics, extensive bool) 
 		handled:  f.counters("grpc_server_handled_total", "RPCs ended, whatever the result.", append(labels, "grpc_code")...),
 		received: f.counters("grpc_server_msg_received_total", "Messages received.", labels...),
 		sent:     f.counters("grpc_server_msg_sent_total", "Messages sent.", labels...),
-		core:     map[method]*methodSeries{},
+		core:     map[method]*MethodSeries{},
+		clock:    c,
 	}
 	if extensive {
 		g.seconds = f.histograms("grpc_server_handling_seconds", "Time from start to end of RPCs.", prometheus.DefBuckets, labels...)
@@ -59,10 +67,10 @@ func newGRPC(f families, n *NetworkMetrics, srv *ServerMetrics, extensive bool) 
 		pb.Auth_ServiceDesc, pb.Maintenance_ServiceDesc, healthpb.Health_ServiceDesc,
 	} {
 		for _, m := range d.Methods {
-			g.core[method{d.ServiceName, m.MethodName}] = g.series(d.ServiceName, m.MethodName, "unary")
+			g.addCore(d.ServiceName, m.MethodName, "unary")
 		}
 		for _, s := range d.Streams {
-			g.core[method{d.ServiceName, s.StreamName}] = g.series(d.ServiceName, s.StreamName, StreamType(s.ClientStreams, s.ServerStreams))
+			g.addCore(d.ServiceName, s.StreamName, StreamType(s.ClientStreams, s.ServerStreams))
 		}
 	}
 	return g
@@ -81,67 +89,78 @@ func StreamType(client, server bool) string {
 	return "unary"
 }
 
-// series creates a method's series, all zero.
-func (g *GRPC) series(service, name, typ string) *methodSeries {
-	s := &methodSeries{
-		started:  g.started.WithLabelValues(typ, service, name),
-		received: g.received.WithLabelValues(typ, service, name),
-		sent:     g.sent.WithLabelValues(typ, service, name),
-	}
-	for c := range s.handled {
-		s.handled[c] = g.handled.WithLabelValues(typ, service, name, codes.Code(c).String())
-	}
-	if g.seconds != nil {
-		s.seconds = g.seconds.WithLabelValues(typ, service, name)
-	}
-	return s
+func (g *GRPC) addCore(service, name, typ string) {
+	s := &MethodSeries{grpc: g, method: method{service, name}, typ: typ}
+	s.once.Do(s.create)
+	g.core[s.method] = s
 }
 
-func (g *GRPC) of(service, name, typ string) *methodSeries {
-	key := method{service, name}
-	if s, ok := g.core[key]; ok {
+// Method returns the counters of a method; typ is its grpc_type label. Call it
+// once for each method a server registers: every other pair makes series.
+func (g *GRPC) Method(service, name, typ string) *MethodSeries {
+	if s, ok := g.core[method{service, name}]; ok {
 		return s
 	}
-	if s, ok := g.rest.Load(key); ok {
-		return s.(*methodSeries)
-	}
-	s, _ := g.rest.LoadOrStore(key, g.series(service, name, typ))
-	return s.(*methodSeries)
+	return &MethodSeries{grpc: g, method: method{service, name}, typ: typ}
 }
 
-// Started counts an RPC whose headers arrived. service and name must be ones
-// that are registered: every new pair makes series.
-func (g *GRPC) Started(service, name, typ string) { g.of(service, name, typ).started.Inc() }
+// create makes the method's series, all zero.
+func (s *MethodSeries) create() {
+	g := s.grpc
+	s.started = g.started.WithLabelValues(s.typ, s.service, s.name)
+	s.received = g.received.WithLabelValues(s.typ, s.service, s.name)
+	s.sent = g.sent.WithLabelValues(s.typ, s.service, s.name)
+	for c := range s.handled {
+		s.handled[c] = g.handled.WithLabelValues(s.typ, s.service, s.name, codes.Code(c).String())
+	}
+	if g.seconds != nil {
+		s.seconds = g.seconds.WithLabelValues(s.typ, s.service, s.name)
+	}
+}
 
-// MsgReceived counts a message of the client.
-func (g *GRPC) MsgReceived(service, name, typ string) { g.of(service, name, typ).received.Inc() }
+// Started counts an RPC whose headers arrived. It returns the time that
+// Handled gets back: the zero time unless durations are measured.
+func (s *MethodSeries) Started() time.Time {
+	s.once.Do(s.create)
+	s.started.Inc()
+	if s.seconds == nil {
+		return time.Time{}
+	}
+	return s.grpc.clock.Now()
+}
 
-// MsgSent counts a message to the client.
-func (g *GRPC) MsgSent(service, name, typ string) { g.of(service, name, typ).sent.Inc() }
+// Received counts a message of the client. Received, Sent and Handled come
+// after Started.
+func (s *MethodSeries) Received() { s.received.Inc() }
+
+// Sent counts a message to the client.
+func (s *MethodSeries) Sent() { s.sent.Inc() }
 
 // Handled counts the end of an RPC.
-func (g *GRPC) Handled(service, name, typ string, code codes.Code, took time.Duration) {
-	s := g.of(service, name, typ)
+func (s *MethodSeries) Handled(code codes.Code, started time.Time) {
 	if int(code) >= codeCount {
 		code = codes.Unknown
 	}
 	s.handled[code].Inc()
 	if s.seconds != nil {
-		s.seconds.Observe(took.Seconds())
+		s.seconds.Observe(s.grpc.clock.Now().Sub(started).Seconds())
 	}
 }
 
-// SentBytes adds the length of an encoded message to a client.
-func (g *GRPC) SentBytes(n int) { g.sentBytes.Add(float64(n)) }
+// BytesSent adds the length of an encoded message to a client.
+func (g *GRPC) BytesSent(n int) { g.sentBytes.Add(float64(n)) }
 
-// ReceivedBytes adds the length of an encoded message of a client.
-func (g *GRPC) ReceivedBytes(n int) { g.receivedBytes.Add(float64(n)) }
+// BytesReceived adds the length of an encoded message of a client.
+func (g *GRPC) BytesReceived(n int) { g.receivedBytes.Add(float64(n)) }
 
-// ClientRequest counts a request ("unary" or "stream") by the API version the
-// client states; "" is "unknown".
+// ClientRequest counts a request by the API version the client states ("" is
+// "unknown"); all kinds but unary are counted as streams.
 func (g *GRPC) ClientRequest(kind, version string) {
 	if version == "" {
 		version = "unknown"
+	}
+	if kind != "unary" {
+		kind = "stream"
 	}
 	g.clientRequests.WithLabelValues(kind, version).Inc()
 }

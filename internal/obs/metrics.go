@@ -9,13 +9,15 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"keelson/internal/base"
+	"keelson/internal/clock"
 )
 
 // MetricsOptions is what the metrics of a member depend on.
 type MetricsOptions struct {
 	ServerVersion string // "3.7.1"
-	// Extensive adds the time of every RPC.
+	// Extensive adds the time of every RPC, taken from Clock.
 	Extensive bool
+	Clock     clock.Clock
 	Features  []Feature
 }
 
@@ -59,7 +61,7 @@ func NewMetrics(registry *prometheus.Registry, o MetricsOptions) *Metrics {
 		Watch:    newWatchMetrics(f),
 		Process:  newProcessMetrics(f),
 	}
-	m.GRPC = newGRPC(f, &m.Network, &m.Server, o.Extensive)
+	m.GRPC = newGRPC(f, &m.Network, &m.Server, o.Clock, o.Extensive)
 	registerUnused(f)
 	m.Server.version.WithLabelValues(o.ServerVersion).Set(1)
 	m.Server.goVersion.WithLabelValues(runtime.Version()).Set(1)
