@@ -3,7 +3,7 @@ SHELL      := /bin/bash
 GO         ?= go
 VERSION    := 3.7.1
 GIT_SHA    := $(shell git rev-parse --short HEAD 2>/dev/null || echo unknown)
-LDFLAGS    := -s -w -X keelson/internal/config.GitSHA=$(GIT_SHA)
+LDFLAGS    := -s -w -X main.gitSHA=$(GIT_SHA)
 BUILD      := CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)'
 STATICCHECK := $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 TIME       ?= 60s
@@ -34,7 +34,7 @@ lint: ## gofmt, go vet, staticcheck
 	@test -z "$$(gofmt -l cmd internal test bench 2>/dev/null)" || { echo "not gofmt-clean:"; gofmt -l cmd internal test bench; exit 1; }
 	$(GO) vet ./...
 	$(STATICCHECK) ./...
-	cd test/compat && $(GO) vet ./... && $(STATICCHECK) ./...
+	for m in test/compat bench; do (cd $$m && $(GO) vet ./... && $(STATICCHECK) ./...) || exit 1; done
 
 race: ## the unit tests with the race detector
 	CGO_ENABLED=1 $(GO) test -race -timeout 15m ./internal/...
@@ -49,7 +49,7 @@ crash: build ## kill -9 under load, N times
 	KEELSON_CRASH_ROUNDS=$(N) $(GO) test -timeout 30m -run 'TestCrash' -v ./test/e2e/...
 
 bench: build ## one million keys: start-up time, memory, list and count cost, puts under compaction
-	$(GO) run ./bench/million
+	cd bench && $(GO) run ./million -bin ../bin/etcd
 
 cross: ## compile for every platform we promise
 	@for os in linux darwin windows; do for arch in amd64 arm64; do \

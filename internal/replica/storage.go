@@ -1,12 +1,14 @@
 package replica
 
 import (
+	"errors"
 	"sync"
 
 	"go.etcd.io/raft/v3"
 	pb "go.etcd.io/raft/v3/raftpb"
 
 	"keelson/internal/base"
+	"keelson/internal/wal"
 )
 
 // storage is raft's view of the log: the newest entries from memory, older
@@ -134,7 +136,20 @@ func (s *storage) Entries(lo, hi, maxSize uint64) ([]*pb.Entry, error) {
 		return append([]*pb.Entry(nil), ents...), nil
 	}
 	s.mu.Unlock()
-	return s.log.ReadEntries(base.Index(lo), base.Index(hi), maxSize)
+	ents, err := s.log.ReadEntries(base.Index(lo), base.Index(hi), maxSize)
+	return ents, raftError(err)
+}
+
+// raftError says in raft's words that entries are not in the log on disk; raft
+// then looks for another way, and takes everything else for broken storage.
+func raftError(err error) error {
+	switch {
+	case errors.Is(err, wal.ErrCompacted):
+		return raft.ErrCompacted
+	case errors.Is(err, wal.ErrUnavailable):
+		return raft.ErrUnavailable
+	}
+	return err
 }
 
 // limit cuts ents to maxSize bytes but leaves one.
@@ -170,7 +185,8 @@ func (s *storage) termLocked(i base.Index) (base.Term, error) {
 			return base.Term(s.cached[i-from].GetTerm()), nil
 		}
 	}
-	return s.log.Term(i)
+	t, err := s.log.Term(i)
+	return t, raftError(err)
 }
 
 func (s *storage) LastIndex() (uint64, error) {

@@ -1,0 +1,84 @@
+// Command etcd is the server. It only connects the operating system with
+// package app: arguments in, exit code or signal out.
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"runtime"
+	"runtime/debug"
+	"syscall"
+
+	"github.com/coreos/go-systemd/v22/daemon"
+
+	"keelson/internal/app"
+	"keelson/internal/clock"
+	"keelson/internal/config"
+	"keelson/internal/vfs"
+)
+
+// gitSHA is set by the linker: -ldflags "-X main.gitSHA=...".
+var gitSHA string
+
+func main() {
+	exit := app.Main(context.Background(), app.System{
+		Args:     os.Args,
+		Environ:  os.Environ(),
+		PID:      os.Getpid(),
+		Stdout:   os.Stdout,
+		Stderr:   os.Stderr,
+		Build:    config.Build{GitSHA: revision(), GoVersion: runtime.Version(), OS: runtime.GOOS, Arch: runtime.GOARCH},
+		ReadFile: os.ReadFile,
+		Signals:  signals,
+		Notify:   notify,
+		FS:       vfs.OS{},
+		Clock:    clock.Real{},
+	}, app.Start)
+	if exit.Signal != 0 {
+		raise(exit.Signal)
+	}
+	os.Exit(exit.Code)
+}
+
+// revision is the commit this was built from.
+func revision() string {
+	if gitSHA != "" {
+		return gitSHA
+	}
+	if info, ok := debug.ReadBuildInfo(); ok {
+		for _, s := range info.Settings {
+			if s.Key == "vcs.revision" {
+				return s.Value
+			}
+		}
+	}
+	return "Not provided"
+}
+
+// signals installs the handlers; the goroutine lives as long as the process.
+func signals() <-chan syscall.Signal {
+	in := make(chan os.Signal, 1)
+	signal.Notify(in, syscall.SIGINT, syscall.SIGTERM)
+	out := make(chan syscall.Signal, 1)
+	go func() {
+		if sig, ok := (<-in).(syscall.Signal); ok {
+			out <- sig
+		}
+	}()
+	return out
+}
+
+// notify tells systemd; without a socket to it there is nothing to do.
+func notify(state string) error {
+	_, err := daemon.SdNotify(false, state)
+	return err
+}
+
+// raise lets the signal do what it does without a handler.
+func raise(sig syscall.Signal) {
+	signal.Reset(sig)
+	if p, err := os.FindProcess(os.Getpid()); err == nil && p.Signal(sig) == nil {
+		select {} // until it arrives
+	}
+}
