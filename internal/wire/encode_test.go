@@ -139,7 +139,7 @@ func TestEncodeEqualsProto(t *testing.T) {
 	g := newGenerator(t, 2)
 	for _, e := range encoders() {
 		t.Run(e.name, func(t *testing.T) {
-			for i := range 1500 {
+			for i := range 600 {
 				m := e.pb()
 				if i > 0 { // the first one is as empty as it can be
 					g.fill(m.ProtoReflect(), 4)
@@ -157,7 +157,7 @@ func TestEncodeEqualsProto(t *testing.T) {
 
 func TestKeyValueEqualsProto(t *testing.T) {
 	g := newGenerator(t, 3)
-	for range 3000 {
+	for range 1000 {
 		kv := new(mvccpb.KeyValue)
 		g.fill(kv.ProtoReflect(), 1)
 		lease := base.LeaseID(kv.Lease)
@@ -173,7 +173,7 @@ func TestKeyValueEqualsProto(t *testing.T) {
 
 func TestEventEqualsProto(t *testing.T) {
 	g := newGenerator(t, 4)
-	for range 3000 {
+	for range 1000 {
 		kv, prev := new(mvccpb.KeyValue), (*mvccpb.KeyValue)(nil)
 		g.fill(kv.ProtoReflect(), 1)
 		if g.IntN(2) == 0 {

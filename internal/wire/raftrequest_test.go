@@ -39,7 +39,7 @@ func TestRaftRequestEqualsProto(t *testing.T) {
 	g := newGenerator(t, 5)
 	for _, fd := range kindFields() {
 		t.Run(string(fd.Name()), func(t *testing.T) {
-			for i := range 200 {
+			for i := range 50 {
 				m := new(etcdserverpb.InternalRaftRequest)
 				m.Header = new(etcdserverpb.RequestHeader)
 				sub := m.ProtoReflect().Mutable(fd).Message()
