@@ -7,6 +7,8 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"runtime"
+	"sync"
 	"time"
 
 	"go.uber.org/zap"
@@ -30,6 +32,27 @@ type Node struct {
 
 	peers, clients, metrics []bound
 	fronts                  []*web.Front
+
+	ready, done, closing chan struct{}
+	err                  error // why it stopped by itself; read after done
+	running              sync.WaitGroup // run, which alone adds to fronts
+	ended                sync.WaitGroup // the other goroutines
+	closeOnce            sync.Once
+}
+
+// Start is the StartFunc of the command.
+func Start(ctx context.Context, cfg *config.Config, out Outside) (Running, error) {
+	out.Logger.Info("starting an etcd server", append([]zap.Field{
+		zap.String("etcd-version", config.Version), zap.String("go-version", runtime.Version()),
+		zap.String("go-os", runtime.GOOS), zap.String("go-arch", runtime.GOARCH),
+		zap.Int("max-cpu-set", runtime.GOMAXPROCS(0)), zap.Int("max-cpu-available", runtime.NumCPU()),
+	}, cfg.StartFields()...)...)
+	n, err := StartNode(ctx, cfg, out)
+	if err != nil {
+		out.Logger.Error("bootstrap failed", zap.Error(err))
+		return nil, err
+	}
+	return n, nil
 }
 
 // bound is a listener and the URL it was made from.
@@ -46,7 +69,7 @@ const reservedDescriptors = 150
 // accepted by the kernel at once and answered when the member is ready; peer and
 // metrics listeners answer from the start.
 func StartNode(ctx context.Context, cfg *config.Config, out Outside) (n *Node, err error) {
-	n = &Node{cfg: cfg, out: out}
+	n = &Node{cfg: cfg, out: out, ready: make(chan struct{}), done: make(chan struct{}), closing: make(chan struct{})}
 	defer func() {
 		if err != nil {
 			n.closeListeners()
@@ -59,11 +82,57 @@ func StartNode(ctx context.Context, cfg *config.Config, out Outside) (n *Node, e
 		return nil, err
 	}
 	n.buildGRPC()
-	if err := n.serveEarly(); err != nil {
-		return nil, errors.Join(err, n.member.Stop())
-	}
+	n.serveEarly()
+	watch, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	n.ended.Go(func() { obs.WatchDescriptors(watch, out.FS, out.Clock, out.Metrics, out.Logger) })
+	n.running.Go(func() {
+		defer cancel()
+		n.run()
+	})
 	return n, nil
 }
+
+// run is the node's goroutine: it begins to serve clients when the member is
+// ready and waits for the end.
+func (n *Node) run() {
+	failed := n.member.Server.Failure()
+	select {
+	case <-n.member.Server.Ready():
+	case err := <-failed:
+		n.fail(err)
+		return
+	case <-n.closing:
+		return
+	}
+	if err := n.serveClients(); err != nil {
+		n.fail(err)
+		return
+	}
+	n.out.Logger.Info("now serving peer/client/metrics", zap.Stringer("local-member-id", n.member.ID()))
+	close(n.ready)
+	select {
+	case err := <-failed:
+		n.fail(err)
+	case err := <-n.listenerFailed():
+		n.fail(err)
+	case <-n.closing:
+	}
+}
+
+func (n *Node) fail(err error) {
+	n.err = err
+	close(n.done)
+}
+
+// Ready is closed when clients are served.
+func (n *Node) Ready() <-chan struct{} { return n.ready }
+
+// Done is closed when the node cannot go on: broken storage or a listener that
+// ended by itself. It is still to be closed then.
+func (n *Node) Done() <-chan struct{} { return n.done }
+
+// Err tells why, after Done.
+func (n *Node) Err() error { return n.err }
 
 // bind opens every listener, peers first.
 func (n *Node) bind(ctx context.Context) error {
@@ -112,7 +181,7 @@ type watches struct{ hub *watch.Hub }
 func (w watches) NewStream(context.Context) rpc.WatchStream { return w.hub.NewStream() }
 
 // serveEarly serves what does not need a ready member: peers, metrics.
-func (n *Node) serveEarly() error {
+func (n *Node) serveEarly() {
 	pages := n.pages()
 	for _, b := range n.peers {
 		n.front(b, web.NewPeerHandler(n.member.Server), nil, 0)
@@ -120,11 +189,10 @@ func (n *Node) serveEarly() error {
 	for _, b := range n.metrics {
 		n.front(b, web.NewMetricsHandler(pages), nil, 0)
 	}
-	return nil
 }
 
-// ServeClients serves clients; the member is ready.
-func (n *Node) ServeClients() error {
+// serveClients serves clients; the member is ready.
+func (n *Node) serveClients() error {
 	limit, err := obs.DescriptorLimit()
 	if err != nil {
 		return err
@@ -171,41 +239,45 @@ func (n *Node) pages() web.Config {
 	}
 }
 
-// Ready is closed when the member can serve clients.
-func (n *Node) Ready() <-chan struct{} { return n.member.Server.Ready() }
-
-// Failure delivers why the member had to stop by itself: broken storage.
-func (n *Node) Failure() <-chan error { return n.member.Server.Failure() }
-
-// ListenerFailed delivers when a listener ended by itself.
-func (n *Node) ListenerFailed() <-chan struct{} {
-	failed := make(chan struct{}, len(n.fronts)+1)
+// listenerFailed delivers the error of a listener that ended by itself.
+func (n *Node) listenerFailed() <-chan error {
+	failed := make(chan error, len(n.fronts))
 	for _, f := range n.fronts {
-		go func() {
+		n.ended.Go(func() {
 			<-f.Done()
-			failed <- struct{}{}
-		}()
+			if err := f.Err(); err != nil {
+				failed <- err
+			}
+		})
 	}
 	return failed
 }
 
-// Stop stops serving, in order: new requests are refused, running ones get
-// gracePeriod, then the member stops and closes its files.
-func (n *Node) Stop() error {
-	n.out.Logger.Info("closing etcd server", zap.String("name", n.cfg.Name), zap.String("data-dir", n.cfg.DataDir))
+// Close stops serving, in order: new requests are refused, running ones get
+// gracePeriod, then the member stops and closes its files. It may be called more
+// than once.
+func (n *Node) Close() { n.closeOnce.Do(n.close) }
+
+func (n *Node) close() {
+	lg := n.out.Logger.With(zap.String("name", n.cfg.Name), zap.String("data-dir", n.cfg.DataDir))
+	lg.Info("closing etcd server")
+	close(n.closing)
+	n.running.Wait()
 	n.member.hub.Close() // ends watch streams, which never end by themselves
 	n.stopGRPC()
 	ctx, cancel := context.WithTimeout(context.Background(), gracePeriod)
 	defer cancel()
 	for _, f := range n.fronts {
 		if err := f.Shutdown(ctx); err != nil {
-			n.out.Logger.Debug("closing a listener", zap.Error(err))
+			lg.Debug("closing a listener", zap.Error(err))
 		}
 	}
 	n.closeListeners()
-	err := n.member.Stop()
-	n.out.Logger.Info("closed etcd server", zap.String("name", n.cfg.Name), zap.String("data-dir", n.cfg.DataDir))
-	return err
+	if err := n.member.Stop(); err != nil {
+		lg.Error("failed to close files", zap.Error(err))
+	}
+	n.ended.Wait()
+	lg.Info("closed etcd server")
 }
 
 // gracePeriod is how long requests that run may go on during a stop.
