@@ -95,8 +95,13 @@ func (r *metaReader) start(v *View) []chan metaItem {
 
 // read sends the metas of one segment.
 func (r *metaReader) read(src *source, info SegmentInfo, feed chan<- metaItem) {
+	var side *sidecar
+	if info.Sealed {
+		// One that is missing or damaged says nothing its segment does not.
+		side, _ = readSidecar(r.log.opts.FS, r.log.opts.Dir, info)
+	}
 	var err error
-	if side, sideErr := readSidecar(r.log.opts.FS, r.log.opts.Dir, info); info.Sealed && sideErr == nil {
+	if side != nil {
 		err = r.fromSidecar(src, side, feed)
 	} else {
 		err = r.fromSegment(src, feed)
@@ -110,9 +115,8 @@ var errQuit = errors.New("the consumer is gone")
 
 func (r *metaReader) fromSidecar(src *source, side *sidecar, feed chan<- metaItem) error {
 	for side.left > 0 {
-		batch := r.batch()
-		n := int(min(side.left, int64(cap(batch))))
-		batch = batch[:n]
+		batch := r.batch(side.left)
+		batch = batch[:min(side.left, int64(cap(batch)))]
 		for i := range batch {
 			if _, err := side.next(&batch[i]); err != nil {
 				return &CorruptError{File: sidecarName(r.log.opts.Dir, src.file.id), Reason: err.Error()}
@@ -128,7 +132,7 @@ func (r *metaReader) fromSidecar(src *source, side *sidecar, feed chan<- metaIte
 // fromSegment reads the records themselves; their keys move to slabs.
 func (r *metaReader) fromSegment(src *source, feed chan<- metaItem) error {
 	var (
-		batch = r.batch()
+		batch = r.batch(int64(len(src.tab.pos)))
 		slab  []byte
 		gone  bool
 	)
@@ -136,7 +140,7 @@ func (r *metaReader) fromSegment(src *source, feed chan<- metaItem) error {
 	_, err := src.scan(0, all, func(rec Record) bool {
 		m := rec.Meta
 		if len(m.Key) > cap(slab)-len(slab) {
-			slab = make([]byte, 0, max(keySlabBytes, len(m.Key)))
+			slab = make([]byte, 0, max(min(keySlabBytes, int(src.end)), len(m.Key)))
 		}
 		at := len(slab)
 		slab = append(slab, m.Key...)
@@ -144,7 +148,7 @@ func (r *metaReader) fromSegment(src *source, feed chan<- metaItem) error {
 		batch = append(batch, m)
 		if len(batch) == cap(batch) {
 			gone = !r.send(feed, metaItem{metas: batch})
-			batch = r.batch()
+			batch = r.batch(metaBatch)
 		}
 		return !gone
 	})
@@ -157,12 +161,13 @@ func (r *metaReader) fromSegment(src *source, feed chan<- metaItem) error {
 	return nil
 }
 
-func (r *metaReader) batch() []Meta {
+// batch returns an empty batch for up to want metas, or some of them.
+func (r *metaReader) batch(want int64) []Meta {
 	select {
 	case b := <-r.free:
 		return b[:0]
 	default:
-		return make([]Meta, 0, metaBatch)
+		return make([]Meta, 0, max(1, min(want, metaBatch)))
 	}
 }
 

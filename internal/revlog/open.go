@@ -66,6 +66,12 @@ func (l *Log) adoptDir(m Manifest) error {
 	if err := l.opts.FS.MkdirAll(l.opts.Dir); err != nil {
 		return err
 	}
+	// The directory's own name has to be durable before any file in it can be.
+	if !l.opts.NoSync {
+		if err := l.opts.FS.SyncDir(path.Dir(l.opts.Dir)); err != nil {
+			return err
+		}
+	}
 	names, err := l.opts.FS.List(l.opts.Dir)
 	if err != nil {
 		return err

@@ -21,6 +21,9 @@ const (
 	sidecarVersion     = 1
 	sidecarHeaderBytes = 56
 	sidecarCRCBytes    = 4
+
+	// leastEntryBytes is the smallest entry: size, flags, main, key length.
+	leastEntryBytes = 4
 )
 
 // sidecarBuilder makes the sidecar of a segment while its records pass by.
@@ -95,7 +98,7 @@ func parseSidecar(b []byte, info SegmentInfo) (*sidecar, error) {
 	}
 	entries, keys := binary.LittleEndian.Uint64(b[40:]), binary.LittleEndian.Uint64(b[48:])
 	rest := uint64(len(body) - sidecarHeaderBytes)
-	if entries > rest || keys != rest-entries {
+	if entries > rest || keys != rest-entries || records > entries/leastEntryBytes {
 		return nil, errSidecar
 	}
 	split := sidecarHeaderBytes + int(entries)

@@ -24,6 +24,7 @@ type walker struct {
 	buf  []byte
 	off  int64 // of buf[0]
 	last base.Revision
+	rec  Record // the current one: yield would have each escape to the heap
 }
 
 // walkSegment walks the file of segment id over its first n bytes.
@@ -60,15 +61,15 @@ func (w *walker) record(off int64) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	var r Record
-	if err := openRecord(raw, &r); err != nil {
+	r := &w.rec
+	if err := openRecord(raw, r); err != nil {
 		return 0, w.corrupt(off, err.Error())
 	}
 	if !w.last.Less(r.Rev) {
 		return 0, w.corrupt(off, fmt.Sprintf("revision %v follows %v", r.Rev, w.last))
 	}
 	w.last = r.Rev
-	return size, w.yield(off, raw, &r)
+	return size, w.yield(off, raw, r)
 }
 
 // at returns n bytes at off, which never goes back.
