@@ -15,7 +15,6 @@ import (
 // checkpoints and restarts.
 type member struct {
 	t    testing.TB
-	fs   *vfs.Mem
 	opts revlog.Options
 	cfg  Config
 	log  *revlog.Log
@@ -29,7 +28,10 @@ func newMember(t testing.TB) *member {
 
 func newMemberOpts(t testing.TB, opts revlog.Options) *member {
 	t.Helper()
-	opts.Dir, opts.NoSync = "revlog", true
+	opts.NoSync = true
+	if opts.Dir == "" {
+		opts.Dir = "revlog"
+	}
 	if err := opts.FS.MkdirAll(opts.Dir); err != nil {
 		t.Fatal(err)
 	}
@@ -152,4 +154,8 @@ func show(payload []byte) string {
 		s += fmt.Sprintf(" lease=%d", kv.Lease)
 	}
 	return s
+}
+
+func revlogOptions(segmentBytes int64) revlog.Options {
+	return revlog.Options{FS: vfs.NewMem(), SegmentBytes: segmentBytes}
 }

@@ -71,7 +71,10 @@ func sortDigits(metas []revlog.Meta, ds []keyDigit, depth int) {
 		ds[i].digit = digitAt(metas[ds[i].pos].Key, depth)
 	}
 	slices.SortFunc(ds, func(a, b keyDigit) int {
-		return cmp.Or(cmp.Compare(a.digit, b.digit), cmp.Compare(a.pos, b.pos))
+		if a.digit != b.digit {
+			return cmp.Compare(a.digit, b.digit)
+		}
+		return cmp.Compare(a.pos, b.pos)
 	})
 	for from := 0; from < len(ds); {
 		to := from + 1
@@ -93,12 +96,16 @@ func sortEqualDigit(metas []revlog.Meta, ds []keyDigit, depth int) {
 	if len(ds) < 2 {
 		return
 	}
+	rest := ds
 	ended := func(d keyDigit) int { return min(len(metas[d.pos].Key)-depth, digitBytes+1) }
-	slices.SortFunc(ds, func(a, b keyDigit) int {
-		return cmp.Or(cmp.Compare(ended(a), ended(b)), cmp.Compare(a.pos, b.pos))
-	})
-	longer, _ := slices.BinarySearchFunc(ds, digitBytes+1, func(d keyDigit, n int) int { return cmp.Compare(ended(d), n) })
-	if rest := ds[longer:]; len(rest) > 1 {
+	if slices.ContainsFunc(ds, func(d keyDigit) bool { return ended(d) <= digitBytes }) {
+		slices.SortFunc(ds, func(a, b keyDigit) int {
+			return cmp.Or(cmp.Compare(ended(a), ended(b)), cmp.Compare(a.pos, b.pos))
+		})
+		longer, _ := slices.BinarySearchFunc(ds, digitBytes+1, func(d keyDigit, n int) int { return cmp.Compare(ended(d), n) })
+		rest = ds[longer:]
+	}
+	if len(rest) > 1 {
 		sortDigits(metas, rest, depth+digitBytes)
 	}
 }
