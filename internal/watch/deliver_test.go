@@ -157,12 +157,17 @@ func TestHistoryInBigResponses(t *testing.T) {
 		s := h.hub.NewStream()
 		s.Create(CreateRequest{KeyRange: prefix("k"), StartRev: 2})
 		s.Create(CreateRequest{KeyRange: base.KeyRange{Key: []byte("a"), End: []byte{0}}, StartRev: 1002})
-		var sizes []string
-		for _, r := range h.drainResponses(s)[2:] {
-			sizes = append(sizes, fmt.Sprintf("%d:%d@%d", r.WatchID, len(r.Events), r.HeaderRevision))
+		sizes := map[int64]string{}
+		for _, r := range h.drainResponses(s) {
+			if !r.Created {
+				sizes[r.WatchID] += fmt.Sprintf("%d@%d ", len(r.Events), r.HeaderRevision)
+			}
 		}
-		if got, want := strings.Join(sizes, " "), "0:1000@2501 1:2000@2501 0:1000@2501 1:1000@2501 0:500@2501"; got != want {
-			t.Errorf("got %s, want %s", got, want)
+		if got, want := sizes[0], "1000@2501 1000@2501 500@2501 "; got != want {
+			t.Errorf("keys with one event a revision: got %s, want %s", got, want)
+		}
+		if got, want := sizes[1], "2000@2501 1000@2501 "; got != want {
+			t.Errorf("two events a revision: got %s, want %s", got, want)
 		}
 		if n := h.store.scans; n > 6 {
 			t.Errorf("%d scans for two watchers", n)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -113,7 +114,25 @@ func nextNow(s *Stream) (r Response, err error) {
 // expect compares what is queued with the wanted lines.
 func (h *harness) expect(s *Stream, want ...string) {
 	h.t.Helper()
-	got := strings.Join(h.drain(s), "\n")
+	h.compare(h.drain(s), want)
+}
+
+// expectByWatcher is expect where the order between watchers is open, as it
+// is between workers that read history: lines are sorted by watcher.
+func (h *harness) expectByWatcher(s *Stream, want ...string) {
+	h.t.Helper()
+	got := h.drain(s)
+	slices.SortStableFunc(got, func(a, b string) int {
+		ida, _, _ := strings.Cut(a, "@")
+		idb, _, _ := strings.Cut(b, "@")
+		return strings.Compare(ida, idb)
+	})
+	h.compare(got, want)
+}
+
+func (h *harness) compare(lines, want []string) {
+	h.t.Helper()
+	got := strings.Join(lines, "\n")
 	if wanted := strings.Join(want, "\n"); got != wanted {
 		h.t.Errorf("responses:\n%s\nwanted:\n%s", got, wanted)
 	}
