@@ -45,7 +45,7 @@ func (c *checker) node(k kid, lo, hi []byte, depth int) error {
 		c.sawLeaf, c.leafDepth = true, depth
 		return checkLeaf(k)
 	}
-	if len(n.kids) == 0 || len(n.kids) > maxItems || n.keys.count() != len(n.kids)-1 {
+	if len(n.kids) == 0 || len(n.kids) > maxKids || n.keys.count() != len(n.kids)-1 {
 		return fmt.Errorf("inner node with %d kids and %d separators", len(n.kids), n.keys.count())
 	}
 	if n.slots != nil || n.side != nil {
@@ -104,7 +104,7 @@ func checkKeys(ks keys, lo, hi []byte) error {
 func checkLeaf(k kid) error {
 	n := k.n
 	items := len(n.slots)
-	if items == 0 || items > maxItems || n.keys.count() != items {
+	if items == 0 || items > maxSlots || n.keys.count() != items {
 		return fmt.Errorf("leaf with %d slots and %d keys", items, n.keys.count())
 	}
 	if items > 1 && n.keys.suffixBytes() > maxSuffixBytes {

@@ -103,7 +103,7 @@ func (t *Tree) remove(k *kid, key []byte) {
 	switch items := n.kids[i].n.items(); {
 	case items == 0:
 		n.dropKid(i)
-	case items < mergeBelow:
+	case items < n.kids[i].n.capacity()/4:
 		if i+1 >= len(n.kids) || !t.merge(n, i) {
 			if i > 0 {
 				t.merge(n, i-1)
@@ -145,7 +145,7 @@ func (n *node) dropKid(i int) {
 // than its header.
 func (t *Tree) merge(n *node, i int) bool {
 	a, b := n.kids[i], n.kids[i+1]
-	if a.n.items()+b.n.items() > mergeUpTo {
+	if a.n.items()+b.n.items() > a.n.capacity()*3/4 {
 		return false
 	}
 	t.addToList(a.n.keys, 0, a.n.keys.count())

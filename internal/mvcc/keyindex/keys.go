@@ -87,22 +87,19 @@ func (k keys) search(key []byte) (int, bool) {
 	lo, hi := 0, n
 	for lo < hi {
 		mid := int(uint(lo+hi) >> 1)
-		c := 0
-		switch got := binary.LittleEndian.Uint32(heads[4*mid:]); {
-		case got < want:
-			c = -1
-		case got > want:
-			c = 1
-		default:
-			c = bytes.Compare(k.suffix(mid), rest)
+		got := binary.LittleEndian.Uint32(heads[4*mid:])
+		below := got < want
+		if got == want {
+			c := bytes.Compare(k.suffix(mid), rest)
+			if c == 0 {
+				return mid, true
+			}
+			below = c < 0
 		}
-		switch {
-		case c < 0:
+		if below {
 			lo = mid + 1
-		case c > 0:
+		} else {
 			hi = mid
-		default:
-			return mid, true
 		}
 	}
 	return lo, false
@@ -132,11 +129,11 @@ func headOf(s []byte) uint32 {
 }
 
 // insert returns the set with key added as number i. It reports false, and
-// does nothing, when the new set needs a shorter prefix or outgrows a node:
+// does nothing, when the new set needs a shorter prefix or too many bytes:
 // the caller then takes the long way through pack.
 func (k keys) insert(i int, key []byte) (keys, bool) {
 	n, prefix := k.count(), k.prefix()
-	if n >= maxItems || !bytes.HasPrefix(key, prefix) {
+	if !bytes.HasPrefix(key, prefix) {
 		return nil, false
 	}
 	suffix := key[len(prefix):]

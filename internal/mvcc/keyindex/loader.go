@@ -43,7 +43,7 @@ func (l *Loader) Add(key []byte, olds []Old, latest Entry) {
 	l.leases = append(l.leases, lease)
 	l.arena = append(l.arena, key...)
 	l.ends = append(l.ends, len(l.arena))
-	if len(l.ends) >= fillItems || len(l.arena) >= loaderArena {
+	if len(l.ends) >= fillSlots || len(l.arena) >= loaderArena {
 		l.flush()
 	}
 }
@@ -110,7 +110,7 @@ func (l *Loader) Tree() *Tree {
 
 // nextLevel builds the nodes above a level, all about equally full.
 func (l *Loader) nextLevel(level []part) []part {
-	groups := (len(level) + fillItems - 1) / fillItems
+	groups := (len(level) + fillKids - 1) / fillKids
 	var up []part
 	for g := range groups {
 		group := level[g*len(level)/groups : (g+1)*len(level)/groups]

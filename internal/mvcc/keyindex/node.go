@@ -2,18 +2,18 @@ package keyindex
 
 import "slices"
 
-// Limits of a node. maxItems was found by measurement: a smaller leaf makes a
-// Put cheaper (it copies the leaf's slots), a larger one makes the tree
-// flatter and its headers rarer. Key bytes are limited too, so that long keys
-// make nodes with few keys. The shared prefix does not count: splitting
-// does not make it smaller.
+// Limits of a node. The numbers of items were found by measurement: a smaller
+// leaf makes a Put cheaper (it copies the leaf's slots), a larger one makes
+// the tree flatter and its headers rarer. Key bytes are limited too, so that
+// long keys make nodes with few keys. The shared prefix does not count:
+// splitting does not make it smaller.
 const (
-	maxItems       = 64       // keys of a leaf, kids of an inner node
-	maxSuffixBytes = 8 << 10  // key bytes of a node without the prefix
+	maxSlots       = 64       // keys of a leaf
+	maxKids        = 64       // kids of an inner node
 	minKids        = 2        // no split leaves an inner node with less
-	mergeBelow     = 16       // a node with fewer items looks for a neighbour
-	mergeUpTo      = 48       // that has room: the sum stays well below maxItems
-	fillItems      = 58       // what the Loader puts into a node, 90 % of maxItems
+	maxSuffixBytes = 8 << 10  // key bytes of a node without the prefix
+	fillSlots      = 56       // what the Loader puts into a leaf; 88 %, and an allocation size
+	fillKids       = 56       // and into an inner node
 	loaderArena    = 64 << 10 // key bytes the Loader gathers before it builds a leaf
 )
 
@@ -47,6 +47,14 @@ func (n *node) items() int {
 		return len(n.slots)
 	}
 	return len(n.kids)
+}
+
+// capacity is the number of items the node may hold.
+func (n *node) capacity() int {
+	if n.leaf() {
+		return maxSlots
+	}
+	return maxKids
 }
 
 // entry unpacks slot i.

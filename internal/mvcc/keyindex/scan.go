@@ -81,9 +81,9 @@ func (r Root) Scan(lo, hi []byte, yield func(key []byte, e Entry) bool) {
 	}
 	tmp := r.pool.get()
 	walk(r.top, lo, hi, true, func(n *node, from, to int) bool {
-		joined := n.join(tmp)
+		keys := n.join(tmp)
 		for i := from; i < to; i++ {
-			if !n.slots[i].tombstone() && !yield(joined.with(n.keys.suffix(i)), n.entry(i)) {
+			if !n.slots[i].tombstone() && !yield(keys.key(i), n.entry(i)) {
 				return false
 			}
 		}
@@ -101,10 +101,10 @@ func (r Root) ScanAt(lo, hi []byte, rev int64, yield func(key []byte, mod base.R
 	}
 	tmp := r.pool.get()
 	walk(r.top, lo, hi, false, func(n *node, from, to int) bool {
-		joined := n.join(tmp)
+		keys := n.join(tmp)
 		for i := from; i < to; i++ {
 			o, ok := n.at(i, rev)
-			if ok && !o.Tombstone && !yield(joined.with(n.keys.suffix(i)), o.Rev) {
+			if ok && !o.Tombstone && !yield(keys.key(i), o.Rev) {
 				return false
 			}
 		}
@@ -137,13 +137,13 @@ func (r Root) ScanAll(lo, hi []byte, yield func(key []byte, olds []Old, latest E
 	}
 	tmp := r.pool.get()
 	walk(r.top, lo, hi, false, func(n *node, from, to int) bool {
-		joined := n.join(tmp)
+		keys := n.join(tmp)
 		for i := from; i < to; i++ {
 			tmp.olds = tmp.olds[:0]
 			if p := n.slots[i].newest(); p != 0 {
 				tmp.olds = n.side.appendOlds(tmp.olds, p, i)
 			}
-			if !yield(joined.with(n.keys.suffix(i)), tmp.olds, n.entry(i)) {
+			if !yield(keys.key(i), tmp.olds, n.entry(i)) {
 				return false
 			}
 		}
@@ -154,16 +154,26 @@ func (r Root) ScanAll(lo, hi []byte, yield func(key []byte, olds []Old, latest E
 
 // joiner puts the keys of one leaf together: the prefix is copied once.
 type joiner struct {
-	tmp    *scratch
-	prefix int
+	tmp     *scratch
+	keys    keys
+	n       int // number of keys
+	prefix  int // length of the prefix
+	suffix0 int // where the suffixes start
 }
 
 func (n *node) join(tmp *scratch) joiner {
-	tmp.key = append(tmp.key[:0], n.keys.prefix()...)
-	return joiner{tmp, len(tmp.key)}
+	prefix := n.keys.prefix()
+	tmp.key = append(tmp.key[:0], prefix...)
+	return joiner{tmp, n.keys, len(n.slots), len(prefix), n.keys.suffixes()}
 }
 
-func (j joiner) with(suffix []byte) []byte {
+// key returns key i; it overwrites the key returned before.
+func (j *joiner) key(i int) []byte {
+	from := j.suffix0
+	if i > 0 {
+		from += j.keys.end(j.n, i-1)
+	}
+	suffix := j.keys[from : j.suffix0+j.keys.end(j.n, i)]
 	j.tmp.key = append(j.tmp.key[:j.prefix], suffix...)
 	return j.tmp.key
 }

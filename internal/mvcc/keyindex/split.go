@@ -58,7 +58,7 @@ func middle(list []splitKey) int {
 // into. added is the number of the key that was added last, or -1.
 func leafCuts(cuts []int, list []splitKey, offset, added int) []int {
 	n := len(list)
-	if n < 2 || n <= maxItems && fits(list) {
+	if n < 2 || n <= maxSlots && fits(list) {
 		return cuts
 	}
 	m := min(middle(list), n-1)
@@ -171,7 +171,7 @@ func (t *Tree) addKids(k *kid, i int, more []part) []part {
 // innerCuts is leafCuts for kids; list holds the separators between them.
 func innerCuts(cuts []int, list []splitKey, offset int, atEnd bool) []int {
 	n := len(list) + 1
-	if n < 2*minKids || n <= maxItems && fits(list) {
+	if n < 2*minKids || n <= maxKids && fits(list) {
 		return cuts
 	}
 	m := min(max(middle(list)+1, minKids), n-minKids)

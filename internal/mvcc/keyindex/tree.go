@@ -95,7 +95,7 @@ func (t *Tree) insert(k *kid, i int, key []byte, s slot, lease base.LeaseID) []p
 	before := k.n.keys
 	n := t.ownForInsert(k, i, s)
 	n.setLease(i, int64(lease))
-	if packed, ok := before.insert(i, key); ok {
+	if packed, ok := before.insert(i, key); ok && len(n.slots) <= maxSlots {
 		n.keys = packed
 		return nil
 	}
