@@ -14,8 +14,8 @@ import (
 // comparison follows two pointers into cold memory and walks over a prefix that
 // all keys share. sortByKey compares 8 bytes at a time, which it keeps beside
 // the position, and looks at the next 8 bytes only among keys that agree in all
-// before (a radix sort with a wide digit). 1M keys "/registry/pods/..." on
-// two cores: 0.15 s against 0.9 s.
+// before (a radix sort with a wide digit). For 1M random keys
+// "/registry/pods/namespace-.." on two busy cores: 0.5 s against 1.3 s.
 
 // keyDigit is one record to sort: 8 bytes of its key and its position.
 type keyDigit struct {
