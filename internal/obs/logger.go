@@ -26,6 +26,8 @@ type LogOptions struct {
 	LocalTime  bool
 	Compress   bool
 	Clock      clock.Clock
+	// Stderr is where "default" and "stderr" go; nil is the process's own.
+	Stderr io.Writer
 }
 
 // timeLayout has microseconds, and Z or a numeric zone without colon.
@@ -129,11 +131,15 @@ func newEncoder(format string) (zapcore.Encoder, error) {
 // openSink opens every output; lines go to all of them.
 func openSink(o LogOptions) (zapcore.WriteSyncer, func(), error) {
 	var paths []string
+	var others []zapcore.WriteSyncer
 	var rotated *lumberjack.Logger
 	for _, out := range o.Outputs {
+		if out == outDefault {
+			out = outStderr
+		}
 		switch {
-		case out == outDefault:
-			paths = append(paths, outStderr)
+		case out == outStderr && o.Stderr != nil:
+			others = append(others, zapcore.Lock(zapcore.AddSync(o.Stderr)))
 		case out == outStderr || out == outStdout || !o.Rotate:
 			paths = append(paths, out)
 		default:
@@ -141,22 +147,18 @@ func openSink(o LogOptions) (zapcore.WriteSyncer, func(), error) {
 				Filename: out, MaxSize: o.MaxSizeMB, MaxAge: o.MaxAgeDays,
 				MaxBackups: o.MaxBackups, LocalTime: o.LocalTime, Compress: o.Compress,
 			}
+			others = append(others, zapcore.Lock(zapcore.AddSync(rotated)))
 		}
 	}
 	sink, closeFiles, err := zap.Open(paths...)
 	if err != nil {
 		return nil, nil, err
 	}
-	if rotated == nil {
-		return sink, closeFiles, nil
-	}
-	all := zapcore.Lock(zapcore.AddSync(rotated))
-	if len(paths) > 0 {
-		all = zapcore.NewMultiWriteSyncer(sink, all)
-	}
-	return all, func() {
+	return zapcore.NewMultiWriteSyncer(append(others, sink)...), func() {
 		closeFiles()
-		_ = rotated.Close() // the last line is written already
+		if rotated != nil {
+			_ = rotated.Close() // the last line is written already
+		}
 	}, nil
 }
 
