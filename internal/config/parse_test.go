@@ -207,7 +207,7 @@ func TestAccepted(t *testing.T) {
 		{args: "--raft-read-timeout=1s", got: func(c Config) any { return c.Cluster.PeerReadTimeout.String() }, want: "5s"},
 		{args: "--listen-peer-urls=", got: func(c Config) any { return c.Listen.Peer.String() }, want: DefaultPeerURL},
 		{args: "--listen-metrics-urls=http://127.0.0.1:2,http://127.0.0.1:1,http://127.0.0.1:2", got: func(c Config) any { return c.Listen.Metrics.String() }, want: "http://127.0.0.1:1,http://127.0.0.1:2"},
-		{args: "--listen-peer-urls=unix:///tmp/x.sock", got: func(c Config) any { n, a := Address(c.Listen.Peer[0]); return n + a }, want: "unix/tmp/x.sock"},
+		{args: "--listen-peer-urls=unix:///run/x.sock", got: func(c Config) any { n, a := Address(c.Listen.Peer[0]); return n + a }, want: "unix/run/x.sock"},
 		{args: "--listen-peer-urls=unix://name:1", got: func(c Config) any { n, a := Address(c.Listen.Peer[0]); return n + a }, want: "unixname:1"},
 		{args: "--v --config=x --force", got: func(c Config) any { return c.Name }, want: "default"},
 		{args: "--v2-deprecation=write-only,gone", got: func(c Config) any { return c.Name }, want: "default"},
