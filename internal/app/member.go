@@ -1,6 +1,7 @@
 package app
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -30,6 +31,8 @@ type Outside struct {
 	Logger  *zap.Logger
 	Metrics *obs.Metrics
 	Rand    *rand.Rand
+	Lookup  config.Lookup // resolves host names
+	Args    []string      // of the process, for /debug/vars
 }
 
 // Member is a running member without listeners.
@@ -45,10 +48,10 @@ type Member struct {
 
 // StartMember recovers or founds a member and starts it. It elects itself and
 // announces itself in the background, see Server.Ready.
-func StartMember(cfg *config.Config, out Outside) (*Member, error) {
-	rc := recoverer{cfg: cfg, fs: out.FS, clock: out.Clock, logger: out.Logger,
+func StartMember(ctx context.Context, cfg *config.Config, out Outside) (*Member, error) {
+	rc := recoverer{cfg: cfg, fs: out.FS, clock: out.Clock, logger: out.Logger, lookup: out.Lookup,
 		onWrite: out.Metrics.WALWritten, onSync: out.Metrics.WALSynced}
-	r, err := rc.run()
+	r, err := rc.run(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -123,9 +126,20 @@ func (m *Member) newReplica() (*replica.Replica, error) {
 		return replica.New(c)
 	}
 	c.HardState, c.ConfState = m.r.replay.HardState, m.r.machine.Members.ConfState()
-	c.Entries, c.First, c.Last = m.r.replay.Entries, m.r.applied+1, m.r.applied
-	if first := m.r.wal.FirstIndex(); first < c.First {
-		c.First = max(first, 1)
+	c.Entries, c.Last = m.r.replay.Entries, m.r.applied
+	// Raft asks for the term of the entry before the first; the one before the
+	// first on disk is gone, so that one is given up, unless it is the log's
+	// very first.
+	c.First, c.FirstTerm = m.r.applied+1, m.r.appliedTerm
+	switch first := m.r.wal.FirstIndex(); {
+	case first <= 1 && m.r.applied > 0:
+		c.First, c.FirstTerm = 1, 0
+	case first < m.r.applied:
+		t, err := m.r.wal.Term(first)
+		if err != nil {
+			return nil, err
+		}
+		c.First, c.FirstTerm = first+1, t
 	}
 	if n := len(c.Entries); n > 0 {
 		c.Last = base.Index(c.Entries[n-1].GetIndex())

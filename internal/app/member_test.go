@@ -24,7 +24,7 @@ func startMember(t *testing.T, fs vfs.FS, dir string) *Member {
 	t.Helper()
 	cfg := config.Default()
 	cfg.DataDir = dir
-	m, err := StartMember(&cfg, Outside{
+	m, err := StartMember(t.Context(), &cfg, Outside{
 		FS: fs, Clock: clock.Real{}, Logger: zaptest.NewLogger(t),
 		Metrics: obs.NewMetrics(prometheus.NewRegistry(), obs.MetricsOptions{}),
 		Rand:    rand.New(rand.NewPCG(1, 2)),

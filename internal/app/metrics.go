@@ -55,6 +55,7 @@ func (n *Node) refreshGauges() {
 func (n *Node) vars() map[string]any {
 	st := n.member.replica.State()
 	vars := map[string]any{
+		"cmdline": n.out.Args,
 		"raft.status": map[string]any{
 			"id": n.member.ID().String(), "term": st.Term, "lead": st.Leader.String(), "isLeader": st.IsLeader,
 			"commit": n.member.replica.Committed(), "applied": n.member.Server.Applied(),

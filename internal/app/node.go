@@ -34,7 +34,7 @@ type Node struct {
 	fronts                  []*web.Front
 
 	ready, done, closing chan struct{}
-	err                  error // why it stopped by itself; read after done
+	err                  error          // why it stopped by itself; read after done
 	running              sync.WaitGroup // run, which alone adds to fronts
 	ended                sync.WaitGroup // the other goroutines
 	closeOnce            sync.Once
@@ -68,8 +68,8 @@ const reservedDescriptors = 150
 // StartNode binds the listeners, recovers the member and serves. Clients are
 // accepted by the kernel at once and answered when the member is ready; peer and
 // metrics listeners answer from the start.
-func StartNode(ctx context.Context, cfg *config.Config, out Outside) (n *Node, err error) {
-	n = &Node{cfg: cfg, out: out, ready: make(chan struct{}), done: make(chan struct{}), closing: make(chan struct{})}
+func StartNode(ctx context.Context, cfg *config.Config, out Outside) (_ *Node, err error) {
+	n := &Node{cfg: cfg, out: out, ready: make(chan struct{}), done: make(chan struct{}), closing: make(chan struct{})}
 	defer func() {
 		if err != nil {
 			n.closeListeners()
@@ -78,7 +78,7 @@ func StartNode(ctx context.Context, cfg *config.Config, out Outside) (n *Node, e
 	if err := n.bind(ctx); err != nil {
 		return nil, err
 	}
-	if n.member, err = StartMember(cfg, out); err != nil {
+	if n.member, err = StartMember(ctx, cfg, out); err != nil {
 		return nil, err
 	}
 	n.buildGRPC()

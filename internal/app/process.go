@@ -121,7 +121,8 @@ func runMember(ctx context.Context, sys System, cfg config.Config, lg *zap.Logge
 	}
 	m, err := start(ctx, &cfg, Outside{
 		FS: sys.FS, Clock: sys.Clock, Logger: lg, Metrics: newMetrics(cfg, sys.Clock),
-		Rand: rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())),
+		Rand:   rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())),
+		Lookup: net.DefaultResolver.LookupHost, Args: sys.Args,
 	})
 	if err != nil {
 		lg.Fatal("discovery failed", zap.Error(err)) // etcd's line for every failed start

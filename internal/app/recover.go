@@ -1,6 +1,7 @@
 package app
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -89,11 +90,12 @@ type recoverer struct {
 	fs      vfs.FS
 	clock   clock.Clock
 	logger  *zap.Logger
+	lookup  config.Lookup
 	onWrite func(int, time.Duration)
 	onSync  func(time.Duration)
 }
 
-func (rc *recoverer) run() (r *recovered, err error) {
+func (rc *recoverer) run(ctx context.Context) (r *recovered, err error) {
 	r = &recovered{paths: newPaths(rc.cfg)}
 	defer func() {
 		if err != nil {
@@ -108,6 +110,11 @@ func (rc *recoverer) run() (r *recovered, err error) {
 		return nil, err
 	}
 	r.isNew = !wal.Exist(rc.fs, r.walDir)
+	if r.isNew {
+		if err := rc.cfg.CheckBootstrap(ctx, rc.lookup); err != nil {
+			return nil, err
+		}
+	}
 	if r.isNew && ck != nil {
 		return nil, fmt.Errorf("there is a checkpoint in %s, but no raft log in %s: bring the raft log back, "+
 			"or move the data directory away to start empty", r.snapDir, r.walDir)

@@ -86,7 +86,8 @@ type Config struct {
 	// cluster passes Bootstrap instead.
 	HardState *pb.HardState
 	ConfState *pb.ConfState
-	First     base.Index // first index the log can still deliver
+	First     base.Index // first index the log can still deliver; 0 is 1
+	FirstTerm base.Term  // term of entry First-1
 	Last      base.Index // last index in the log
 	Applied   base.Index // the machine has applied this far
 	Entries   []*pb.Entry

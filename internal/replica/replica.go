@@ -44,14 +44,12 @@ type Replica struct {
 // until Start.
 func New(cfg Config) (*Replica, error) {
 	cfg.setDefaults()
-	st, err := newStorage(&cfg)
-	if err != nil {
-		return nil, err
-	}
+	st := newStorage(&cfg)
 	r := &Replica{
 		cfg: cfg, log: cfg.Logger, storage: st, mail: newMailbox(),
 		logq: newQueue(), applyq: newQueue(), stop: make(chan struct{}),
 	}
+	var err error
 	r.rn, err = raft.NewRawNode(&raft.Config{
 		ID:                        uint64(cfg.ID),
 		ElectionTick:              cfg.ElectionTicks,

@@ -32,26 +32,16 @@ type storage struct {
 	bytes     int
 }
 
-func newStorage(c *Config) (*storage, error) {
+func newStorage(c *Config) *storage {
 	s := &storage{
 		log: c.Log, hardState: c.HardState, confState: c.ConfState, cacheBytes: c.CacheBytes,
-		first: c.First, last: c.Last,
+		first: max(c.First, 1), firstTerm: c.FirstTerm, last: c.Last,
 	}
 	if s.confState == nil {
 		s.confState = &pb.ConfState{}
 	}
-	if s.first == 0 {
-		s.first = 1
-	}
-	if s.first > 1 {
-		t, err := c.Log.Term(s.first - 1)
-		if err != nil {
-			return nil, err
-		}
-		s.firstTerm = t
-	}
 	s.Append(c.Entries)
-	return s, nil
+	return s
 }
 
 // Append adds durable entries; they replace what was at their indexes before.

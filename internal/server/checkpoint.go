@@ -56,6 +56,9 @@ func (c *sinceCheckpoint) due(cfg *Config) bool {
 
 // capture runs on the apply goroutine.
 func (s *Server) capture() capture {
+	// A view of now lets go of files that were rewritten since the last one.
+	s.kv.Renew()
+	s.kv.Publish()
 	pos := s.kv.Capture()
 	c := capture{manifest: s.cfg.Log.Capture(), conf: s.cfg.Machine.Members.ConfState()}
 	c.ck = snap.Checkpoint{
@@ -81,11 +84,18 @@ func signal(c chan struct{}) {
 	}
 }
 
-// Checkpoint takes a checkpoint now and returns when it is durable.
-func (s *Server) Checkpoint(ctx context.Context) error {
+// take is a request for a checkpoint now.
+type take struct {
+	keep int // checkpoints to keep afterwards
+	done chan error
+}
+
+// checkpoint takes a checkpoint now and returns when it is durable. With keep 1
+// the files that only the one before needed are given back at once.
+func (s *Server) checkpoint(ctx context.Context, keep int) error {
 	done := make(chan error, 1)
 	select {
-	case s.takeNow <- done:
+	case s.takeNow <- take{keep, done}:
 	case <-ctx.Done():
 		return contextError(ctx.Err())
 	case <-s.stopped:
@@ -97,26 +107,26 @@ func (s *Server) Checkpoint(ctx context.Context) error {
 // checkpointLoop is the checkpointer goroutine.
 func (s *Server) checkpointLoop() {
 	for {
-		var done chan error
+		t := take{keep: keepCheckpoints}
 		select {
 		case <-s.due:
-		case done = <-s.takeNow:
+		case t = <-s.takeNow:
 		case <-s.stopped:
 			return
 		}
-		err := s.takeCheckpoint()
-		if done != nil {
-			done <- err
+		err := s.takeCheckpoint(t.keep)
+		if t.done != nil {
+			t.done <- err
 		}
 	}
 }
 
-func (s *Server) takeCheckpoint() error {
+func (s *Server) takeCheckpoint(keep int) error {
 	var c capture
 	if err := s.onApply(s.ctx, func() { c = s.capture() }); err != nil {
 		return err
 	}
-	return s.store(c)
+	return s.store(c, keep)
 }
 
 // lastCheckpoint runs when all goroutines have ended.
@@ -135,7 +145,7 @@ func (s *Server) lastCheckpoint() {
 
 // store makes a capture durable and lets go of what it replaces. A full disk
 // is no fault: the checkpoint is tried again later, the raft log is kept.
-func (s *Server) store(c capture) error {
+func (s *Server) store(c capture, keep int) error {
 	start := s.cfg.Clock.Now()
 	if c.err == nil {
 		s.log.Info("triggering snapshot", zap.Uint64("local-member-applied-index", uint64(c.ck.Applied)))
@@ -155,7 +165,7 @@ func (s *Server) store(c capture) error {
 	took := s.cfg.Clock.Now().Sub(start)
 	s.cfg.Metrics.CheckpointTaken(took)
 	s.log.Info("saved snapshot to disk", zap.Uint64("snapshot-index", uint64(c.ck.Applied)), zap.Duration("took", took))
-	return s.release()
+	return s.release(keep)
 }
 
 // makeDurable does steps 1 and 2.
@@ -166,21 +176,34 @@ func (s *Server) makeDurable(c *capture) error {
 	if _, err := snap.Write(s.cfg.FS, s.cfg.SnapDir, &c.ck); err != nil {
 		return err
 	}
+	s.reserveBytes = reserveFor(&c.ck)
 	kept := s.cfg.Checkpoints
 	if n := len(kept); n > 0 && kept[n-1].Applied == c.ck.Applied {
 		kept = kept[:n-1] // same file, written anew
 	}
-	kept = append(kept, Kept{c.ck.Applied, c.manifest})
-	if n := len(kept); n > keepCheckpoints {
-		kept = kept[n-keepCheckpoints:]
-	}
-	s.cfg.Checkpoints = kept
+	s.cfg.Checkpoints = append(kept, Kept{c.ck.Applied, c.manifest})
 	return nil
 }
 
+// reserveFor is room for the checkpoint after this one, which may be larger.
+func reserveFor(ck *snap.Checkpoint) int64 {
+	size := len(ck.Log)
+	for _, sec := range ck.Sections {
+		size += len(sec.Data)
+	}
+	return 1<<20 + 2*int64(size)
+}
+
 // release does step 4.
-func (s *Server) release() error {
-	if err := snap.Purge(s.cfg.FS, s.cfg.SnapDir, keepCheckpoints); err != nil {
+func (s *Server) release(keep int) error {
+	if err := snap.Purge(s.cfg.FS, s.cfg.SnapDir, keep); err != nil {
+		return err
+	}
+	if n := len(s.cfg.Checkpoints); n > keep {
+		s.cfg.Checkpoints = s.cfg.Checkpoints[n-keep:]
+	}
+	// Room for the next one, so that a full disk can still be cleared.
+	if err := snap.Reserve(s.cfg.FS, s.cfg.SnapDir, s.reserveBytes); err != nil && !errors.Is(err, vfs.ErrNoSpace) {
 		return err
 	}
 	manifests := make([]revlog.Manifest, len(s.cfg.Checkpoints))

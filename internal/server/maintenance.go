@@ -76,11 +76,9 @@ func (s *Server) Defragment(ctx context.Context, _ *pb.DefragmentRequest) (*pb.D
 	if err := s.reclaim(ctx, smallestDeadShare, func(int) {}); err != nil {
 		return nil, s.readError(err)
 	}
-	// Files go when none of the kept checkpoints names them.
-	for range keepCheckpoints {
-		if err := s.Checkpoint(ctx); err != nil {
-			return nil, s.readError(err)
-		}
+	// Files go when no checkpoint that is kept names them.
+	if err := s.checkpoint(ctx, 1); err != nil {
+		return nil, s.readError(err)
 	}
 	took, after := s.cfg.Clock.Now().Sub(start), s.cfg.Log.Stats()
 	s.cfg.Metrics.DefragDone(took)

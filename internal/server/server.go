@@ -45,6 +45,9 @@ type Server struct {
 	lead        leadership
 	monitor     monitor
 
+	// Owned by the checkpointer: how much room to hold for the next checkpoint.
+	reserveBytes int64
+
 	// Owned by the apply goroutine.
 	appliedTerm base.Term
 	answered    []answer // of the batch being applied
@@ -52,8 +55,8 @@ type Server struct {
 	compactFrom time.Time
 
 	// Checkpoints.
-	tasks    chan func()     // for the apply goroutine, see onApply
-	takeNow  chan chan error // requests to the checkpointer
+	tasks    chan func() // for the apply goroutine, see onApply
+	takeNow  chan take   // requests to the checkpointer
 	due      chan struct{}
 	reclaims chan struct{}
 
@@ -76,7 +79,7 @@ func New(cfg Config) *Server {
 		ready:   make(chan struct{}),
 		ctx:     ctx, cancel: cancel,
 		tasks:    make(chan func(), 16),
-		takeNow:  make(chan chan error),
+		takeNow:  make(chan take),
 		due:      make(chan struct{}, 1),
 		reclaims: make(chan struct{}, 1),
 		failed:   make(chan error, 1),
