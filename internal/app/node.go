@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"runtime"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -52,6 +53,9 @@ func Start(ctx context.Context, cfg *config.Config, out Outside) (Running, error
 		out.Logger.Error("bootstrap failed", zap.Error(err))
 		return nil, err
 	}
+	// Rebuilding the index needs about twice the memory that it takes in the
+	// end; what is left over goes back to the system, beside the election.
+	n.ended.Go(debug.FreeOSMemory)
 	return n, nil
 }
 

@@ -50,6 +50,7 @@ func (s *Server) Apply(ents []*pb.Entry, conf func(*pb.ConfChange) *pb.ConfState
 	batch := s.kv.Publish()
 	index := ents[len(ents)-1].GetIndex()
 	s.applied.Store(index)
+	s.logBytes.Store(s.cfg.Log.Stats().Bytes)
 	if len(batch.Events) > 0 {
 		s.cfg.Hub.Publish(watchBatch(batch))
 	}

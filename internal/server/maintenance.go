@@ -81,6 +81,7 @@ func (s *Server) Defragment(ctx context.Context, _ *pb.DefragmentRequest) (*pb.D
 		return nil, s.readError(err)
 	}
 	took, after := s.cfg.Clock.Now().Sub(start), s.cfg.Log.Stats()
+	s.logBytes.Store(after.Bytes)
 	s.cfg.Metrics.DefragDone(took)
 	s.log.Info("finished defragmenting", zap.Duration("took", took),
 		zap.Int64("bytes-before", before.Bytes), zap.Int64("bytes-after", after.Bytes))

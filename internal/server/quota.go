@@ -14,7 +14,7 @@ import (
 // overQuota reports whether cost more bytes would not fit. What counts is what
 // the segments take up, not what is live in them.
 func (s *Server) overQuota(cost int64) bool {
-	return s.cfg.QuotaBytes > 0 && s.cfg.Log.Stats().Bytes+cost >= s.cfg.QuotaBytes
+	return s.cfg.QuotaBytes > 0 && s.logBytes.Load()+cost >= s.cfg.QuotaBytes
 }
 
 // raiseNoSpace raises the NOSPACE alarm of this member through the log, so that
@@ -27,7 +27,7 @@ func (s *Server) raiseNoSpace(ctx context.Context) {
 		}
 	}
 	s.log.Warn("space quota exceeded; raising the NOSPACE alarm: compact, then disarm it",
-		zap.Int64("bytes", s.cfg.Log.Stats().Bytes), zap.Int64("quota", s.cfg.QuotaBytes))
+		zap.Int64("bytes", s.logBytes.Load()), zap.Int64("quota", s.cfg.QuotaBytes))
 	_, err := s.proposeMessage(ctx, wire.KindAlarm, &pb.AlarmRequest{
 		Action: pb.AlarmRequest_ACTIVATE, MemberID: uint64(own.Member), Alarm: pb.AlarmType_NOSPACE,
 	})

@@ -39,6 +39,7 @@ type Server struct {
 
 	// Any goroutine.
 	applied     atomic.Uint64
+	logBytes    atomic.Int64 // what the space quota counts, as of the last batch
 	leaderSince atomic.Pointer[time.Time]
 	fault       fault
 	physical    gate // shut while a compaction is being carried out
@@ -86,6 +87,7 @@ func New(cfg Config) *Server {
 	}
 	s.lead.init()
 	s.applied.Store(uint64(cfg.Applied))
+	s.logBytes.Store(cfg.Log.Stats().Bytes)
 	s.appliedTerm = cfg.AppliedTerm
 	s.fault.report = s.Failed
 	return s
