@@ -172,3 +172,56 @@ func TestCompactRules(t *testing.T) {
 	}
 	New().Compact([]byte("k"), 5, func(r base.Revision) { t.Errorf("%v of an absent key", r) })
 }
+
+// TestMergeKeepsHistory merges leaves in which some chains are cut: the log that is
+// continued and the one that is copied, on either side.
+func TestMergeKeepsHistory(t *testing.T) {
+	for _, c := range []struct{ left, right int }{{5, 5}, {5, 9}, {9, 5}, {0, 5}, {5, 0}} {
+		tree, m := New(), model{}
+		rev := int64(1)
+		put := func(i int, tombstone bool) {
+			rev++
+			e := putEntry(rev)
+			e.Lease = base.LeaseID(i % 3)
+			if tombstone {
+				e = Entry{Mod: e.Mod, Tombstone: true}
+			}
+			key := fmt.Sprintf("%03d", i)
+			tree.Put([]byte(key), e)
+			m.put(key, e)
+		}
+		for i := range maxSlots + 20 {
+			put(i, false)
+		}
+		// Key 3 is in the left leaf, key 80 in the right one.
+		for key, versions := range map[int]int{3: c.left, 80: c.right} {
+			for v := range versions {
+				put(key, v%2 == 1)
+			}
+			if err := compactBoth(tree, m, fmt.Sprintf("%03d", key), rev-int64(versions)+2); err != nil {
+				t.Fatal(err)
+			}
+		}
+		root, was := tree.Freeze(), m.clone()
+		for i := range maxSlots + 20 {
+			if i%10 != 3 && i != 80 {
+				put(i, true)
+				if err := compactBoth(tree, m, fmt.Sprintf("%03d", i), rev+1); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		if !tree.root.n.leaf() {
+			t.Errorf("%v: the leaves did not merge", c)
+		}
+		if err := tree.check(); err != nil {
+			t.Errorf("%v: %v", c, err)
+		}
+		if err := compare(tree.Peek(), m, nil, nil, rev/2); err != nil {
+			t.Errorf("%v: %v", c, err)
+		}
+		if err := compare(root, was, nil, nil, rev/2); err != nil {
+			t.Errorf("%v: frozen root: %v", c, err)
+		}
+	}
+}

@@ -198,13 +198,10 @@ func (k keys) remove(i int) keys {
 	return out
 }
 
-// pack builds a set from sorted, distinct keys with the longest prefix they
+// pack builds a set from sorted, distinct keys, at least one, with the longest prefix they
 // have in common.
 func pack(list []splitKey) keys {
 	n := len(list)
-	if n == 0 {
-		return nil
-	}
 	plen := commonPrefix(list)
 	total := keysHeader + keyOverhead*n + plen
 	for _, s := range list {

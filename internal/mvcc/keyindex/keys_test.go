@@ -36,6 +36,9 @@ func contents(k keys) []string {
 // TestKeysSearch looks for every edge key in the set of every second one, under
 // several common prefixes.
 func TestKeysSearch(t *testing.T) {
+	if i, ok := keys(nil).search([]byte("k")); i != 0 || ok {
+		t.Errorf("search in no keys = %d, %v", i, ok)
+	}
 	for _, prefix := range []string{"", "\x00", "/registry/pods/", strings.Repeat("p", 70_000)} {
 		var in, all []string
 		for i, k := range edgeKeys {

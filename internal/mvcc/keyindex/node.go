@@ -1,6 +1,10 @@
 package keyindex
 
-import "slices"
+import (
+	"slices"
+
+	"keelson/internal/base"
+)
 
 // Limits of a node. The numbers of items were found by measurement: a smaller
 // leaf makes a Put cheaper (it copies the leaf's slots), a larger one makes
@@ -62,7 +66,7 @@ func (n *node) entry(i int) Entry {
 	s := &n.slots[i]
 	e := Entry{Mod: s.revision(), Create: s.create, Version: s.version, Tombstone: s.tombstone()}
 	if n.side != nil && n.side.leases != nil {
-		e.Lease = leaseID(n.side.leases[i])
+		e.Lease = base.LeaseID(n.side.leases[i])
 	}
 	return e
 }

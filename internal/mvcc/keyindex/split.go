@@ -22,12 +22,7 @@ func (t *Tree) clearList() {
 }
 
 // fits reports whether a node may hold these keys.
-func fits(list []splitKey) bool {
-	if len(list) < 2 {
-		return true
-	}
-	return suffixBytes(list) <= maxSuffixBytes
-}
+func fits(list []splitKey) bool { return suffixBytes(list) <= maxSuffixBytes }
 
 func suffixBytes(list []splitKey) int {
 	plen, sum := commonPrefix(list), 0
@@ -43,15 +38,14 @@ func middle(list []splitKey) int {
 	const slotBytes = 32
 	plen := commonPrefix(list)
 	total := suffixBytes(list) + slotBytes*len(list)
-	sum := 0
-	for i, s := range list {
-		w := s.len() - plen + slotBytes
+	m, sum := 0, 0
+	for {
+		w := list[m].len() - plen + slotBytes
 		if 2*sum+w >= total {
-			return max(i, 1)
+			return max(m, 1)
 		}
-		sum += w
+		m, sum = m+1, sum+w
 	}
-	return len(list) / 2
 }
 
 // leafCuts returns the inner borders of the leaves that list has to be split

@@ -14,8 +14,6 @@ type Tree struct {
 // New returns an empty tree.
 func New() *Tree { return &Tree{gen: 1, pool: &scratchPool{}} }
 
-func leaseID(v int64) base.LeaseID { return base.LeaseID(v) }
-
 // Freeze returns the tree as it is now. The Root never changes; later writes
 // copy what they touch.
 func (t *Tree) Freeze() Root {
