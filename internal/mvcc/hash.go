@@ -32,8 +32,10 @@ const hashSeed = "key"
 func (s *Store) HashKV(ctx context.Context, rev int64) (h KVHash, currentRev int64, err error) {
 	v := s.View()
 	defer v.Release()
-	if h, ok := s.hashes.get(rev); ok && rev != 0 {
-		return h, v.rev, nil
+	if rev != 0 {
+		if h, ok, err := s.hashes.await(ctx, rev); ok || err != nil {
+			return h, v.rev, err
+		}
 	}
 	switch {
 	case rev > v.rev:

@@ -173,6 +173,42 @@ func TestHashesBounded(t *testing.T) {
 	}
 }
 
+// TestHashAwaited: a hash that is asked for while it is computed is the one
+// under the compaction before, not one under the compaction that has just ended.
+func TestHashAwaited(t *testing.T) {
+	m := newMember(t)
+	m.put("a", "1")
+	m.put("a", "2")
+	want, _, err := m.HashKV(context.Background(), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	slow := &hashJob{view: m.View(), c: scheduled{at: 3, prev: NeverCompacted, hash: true}, ended: make(chan struct{})}
+	m.hashes.mu.Lock()
+	m.hashes.mu.busy, m.hashes.mu.running = true, slow
+	m.hashes.mu.Unlock()
+
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if _, _, err := m.HashKV(ctx, 3); !errors.Is(err, context.Canceled) {
+		t.Errorf("a cancelled request waited: %v", err)
+	}
+	answer := make(chan KVHash)
+	go func() {
+		h, _, err := m.HashKV(context.Background(), 3)
+		if err != nil {
+			t.Error(err)
+		}
+		answer <- h
+	}()
+	m.hashes.idle.Add(1)
+	go m.hashes.run(slow)
+	if got := <-answer; got != want {
+		t.Errorf("%+v, want %+v", got, want)
+	}
+	m.hashes.idle.Wait()
+}
+
 func TestCancelledHash(t *testing.T) {
 	m := newMemberOpts(t, revlogOptions(1<<20))
 	tx := m.Begin()

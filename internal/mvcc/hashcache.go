@@ -30,6 +30,7 @@ type hashCache struct {
 		sync.Mutex
 		done    []KVHash // ascending by Revision, at most maxCachedHashes
 		busy    bool     // the goroutine runs
+		running *hashJob
 		waiting *hashJob
 		closed  bool
 	}
@@ -37,8 +38,9 @@ type hashCache struct {
 
 // hashJob owns a reference to its view.
 type hashJob struct {
-	view *View
-	c    scheduled
+	view  *View
+	c     scheduled
+	ended chan struct{} // closed when the hash is in the cache, or never will be
 }
 
 // maxCachedHashes is etcd's number; the leader compares this many revisions.
@@ -67,7 +69,7 @@ func (s *Store) hashable() bool {
 
 // submit takes over the caller's reference to v.
 func (h *hashCache) submit(v *View, c scheduled) {
-	job := &hashJob{view: v, c: c}
+	job := &hashJob{view: v, c: c, ended: make(chan struct{})}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	switch {
@@ -75,6 +77,7 @@ func (h *hashCache) submit(v *View, c scheduled) {
 		v.Release()
 	case !h.mu.busy:
 		h.mu.busy = true
+		h.mu.running = job
 		h.idle.Add(1)
 		go pprof.Do(h.ctx, pprof.Labels("goroutine", "mvcc-hash"), func(context.Context) { h.run(job) })
 	case h.mu.waiting == nil:
@@ -89,8 +92,11 @@ func (h *hashCache) submit(v *View, c scheduled) {
 // run computes jobs until none waits.
 func (h *hashCache) run(job *hashJob) {
 	defer h.idle.Done()
-	for ; job != nil; job = h.take() {
+	for job != nil {
 		h.compute(job)
+		next := h.take()
+		close(job.ended)
+		job = next
 	}
 }
 
@@ -100,6 +106,7 @@ func (h *hashCache) take() *hashJob {
 	defer h.mu.Unlock()
 	job := h.mu.waiting
 	h.mu.waiting = nil
+	h.mu.running = job
 	h.mu.busy = job != nil
 	return job
 }
@@ -143,6 +150,36 @@ func compareHash(h KVHash, rev int64) int {
 	return 0
 }
 
+// await returns the hash of the compaction at rev. If it is being computed, it
+// is waited for: whoever asks after a compaction has ended must be told of it,
+// since the same question has another answer before.
+func (h *hashCache) await(ctx context.Context, rev int64) (KVHash, bool, error) {
+	for {
+		job := h.pending(rev)
+		if job == nil {
+			kh, ok := h.get(rev)
+			return kh, ok, nil
+		}
+		select {
+		case <-job.ended:
+		case <-ctx.Done():
+			return KVHash{}, false, context.Cause(ctx)
+		}
+	}
+}
+
+// pending returns the job for the compaction at rev if it has not ended.
+func (h *hashCache) pending(rev int64) *hashJob {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, job := range []*hashJob{h.mu.running, h.mu.waiting} {
+		if job != nil && job.c.at == rev {
+			return job
+		}
+	}
+	return nil
+}
+
 // get returns the hash of the compaction at rev.
 func (h *hashCache) get(rev int64) (KVHash, bool) {
 	h.mu.Lock()
@@ -163,6 +200,7 @@ func (h *hashCache) close() {
 	h.mu.Unlock()
 	if waiting != nil {
 		waiting.view.Release()
+		close(waiting.ended)
 	}
 	h.cancel()
 	h.idle.Wait()
