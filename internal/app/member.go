@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -33,6 +34,16 @@ type Outside struct {
 	Rand    *rand.Rand
 	Lookup  config.Lookup // resolves host names
 	Args    []string      // of the process, for /debug/vars
+	Sizes   Sizes
+}
+
+// Sizes are those that no flag sets; zeroes are the defaults. Tests make them
+// small, so that a few hundred writes cross every border.
+type Sizes struct {
+	WALSegmentBytes    int64 // of the raft log's files
+	RevlogSegmentBytes int64
+	RevlogTailBytes    int
+	CheckpointBytes    int64 // of the raft log that make a checkpoint due
 }
 
 // Member is a running member without listeners.
@@ -49,7 +60,7 @@ type Member struct {
 // StartMember recovers or founds a member and starts it. It elects itself and
 // announces itself in the background, see Server.Ready.
 func StartMember(ctx context.Context, cfg *config.Config, out Outside) (*Member, error) {
-	rc := recoverer{cfg: cfg, fs: out.FS, clock: out.Clock, logger: out.Logger, lookup: out.Lookup,
+	rc := recoverer{cfg: cfg, fs: out.FS, clock: out.Clock, logger: out.Logger, lookup: out.Lookup, sizes: out.Sizes,
 		onWrite: out.Metrics.WALWritten, onSync: out.Metrics.WALSynced}
 	r, err := rc.run(ctx)
 	if err != nil {
@@ -86,7 +97,7 @@ func (m *Member) build() (err error) {
 		Version: config.Version, StorageVersion: storageVersion(),
 		ElectionTimeout: m.cfg.Raft.ElectionTimeout(), QuotaBytes: quota,
 		MaxRequestBytes: int(m.cfg.Limits.MaxRequestBytes),
-		SnapshotCount:   m.cfg.Raft.SnapshotCount, SnapshotBytes: checkpointBytes,
+		SnapshotCount:   m.cfg.Raft.SnapshotCount, SnapshotBytes: cmp.Or(m.out.Sizes.CheckpointBytes, checkpointBytes),
 		CatchUpEntries: m.cfg.Raft.SnapshotCatchUpEntries, SlowApply: m.cfg.Warn.Apply,
 	})
 	m.replica, err = m.newReplica()

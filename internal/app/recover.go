@@ -91,6 +91,7 @@ type recoverer struct {
 	clock   clock.Clock
 	logger  *zap.Logger
 	lookup  config.Lookup
+	sizes   Sizes
 	onWrite func(int, time.Duration)
 	onSync  func(time.Duration)
 }
@@ -179,7 +180,10 @@ func (rc *recoverer) removeScratch(dir string) error {
 func (rc *recoverer) openStores(r *recovered, ck *snap.Checkpoint) (err error) {
 	leases := lease.NewStore(minLeaseTTL(rc.cfg))
 	r.machine = &state.Machine{Leases: leases, Members: member.NewStore(rc.cfg.Cluster.MaxLearners), Alarms: alarm.NewStore()}
-	opts := revlog.Options{FS: rc.fs, Dir: r.revlogDir, Logger: rc.logger, Clock: rc.clock, NoSync: rc.cfg.Storage.UnsafeNoFsync}
+	opts := revlog.Options{
+		FS: rc.fs, Dir: r.revlogDir, Logger: rc.logger, Clock: rc.clock, NoSync: rc.cfg.Storage.UnsafeNoFsync,
+		SegmentBytes: rc.sizes.RevlogSegmentBytes, TailBytes: rc.sizes.RevlogTailBytes,
+	}
 	pos := mvcc.EmptyPosition()
 	if ck == nil {
 		r.log, err = revlog.Create(opts)
@@ -248,7 +252,7 @@ func keptCheckpoints(newest *snap.Checkpoint, older []*snap.Checkpoint) (kept []
 
 func (rc *recoverer) walOptions(r *recovered) wal.Options {
 	return wal.Options{
-		FS: rc.fs, Dir: r.walDir, MaxFiles: int(rc.cfg.Storage.MaxWALs), NoSync: rc.cfg.Storage.UnsafeNoFsync,
+		FS: rc.fs, Dir: r.walDir, SegmentBytes: rc.sizes.WALSegmentBytes, MaxFiles: int(rc.cfg.Storage.MaxWALs), NoSync: rc.cfg.Storage.UnsafeNoFsync,
 		Logger: rc.logger, Clock: rc.clock, OnWrite: rc.onWrite, OnSync: rc.onSync,
 	}
 }
