@@ -222,7 +222,7 @@ func TestModel(t *testing.T) {
 				if name == "huge" || name == "long" {
 					steps = 1500
 				}
-				if testing.Short() {
+				if testing.Short() || raceEnabled {
 					steps /= 4
 				}
 				if err := runModel(seed, steps, makeKey); err != nil {
