@@ -17,7 +17,7 @@ const (
 	sequenceLength = 60
 	// pairLife is how many sequences one pair of servers serves. A start costs
 	// about a second; state left by earlier sequences is worth having.
-	pairLife = 12
+	pairLife = 20
 	// sliceTime is the share of an ordinary test run.
 	sliceTime = 50 * time.Second
 	// lanes is how many pairs are compared at the same time. Watchers wait for
@@ -35,7 +35,7 @@ func TestDifferential(t *testing.T) {
 	}
 	deadline := time.Now().Add(runTime(t))
 	first := firstSeed(t)
-	c := &campaign{t: t, deadline: deadline}
+	c := &campaign{t: t, deadline: deadline, kinds: newTally()}
 	t.Run("lanes", func(t *testing.T) {
 		for lane := range lanes {
 			t.Run(strconv.Itoa(lane), func(t *testing.T) {
@@ -44,13 +44,16 @@ func TestDifferential(t *testing.T) {
 			})
 		}
 	})
-	t.Logf("first seed %d: %d sequences, %d requests to each server, %d differences", first, c.sequences.Load(), c.requests.Load(), c.differences.Load())
+	t.Logf("first seed %d: %d sequences, %d requests to each server, %d events, %d differences, etcd crashed %d times",
+		first, c.sequences.Load(), c.requests.Load(), c.events.Load(), c.differences.Load(), c.crashes.Load())
+	t.Logf("kinds of answers:\n%s", c.kinds.table())
 }
 
 // lane runs sequences with rising seeds until the time is up.
 func (c *campaign) lane(t *testing.T, seed uint64) {
 	for c.more() {
 		r := newRun(t)
+		r.kinds, r.events = c.kinds, &c.events
 		var history []step
 		for range pairLife {
 			if !c.more() {
@@ -62,11 +65,18 @@ func (c *campaign) lane(t *testing.T, seed uint64) {
 			done, err := r.play(steps)
 			c.count(r.requests - before)
 			history = append(history, steps[:done]...)
-			if err != nil {
-				c.differences.Add(1)
-				report(t, steps[:done], history, err)
+			if err == nil {
+				continue
+			}
+			if last := r.sides[0].server.lastWords(); last != "" {
+				// docs/compat.md, row T1: not an answer that we could agree with.
+				c.crashes.Add(1)
+				t.Logf("etcd crashed: %s\n%s", last, replayCommand(steps[:done]))
 				break
 			}
+			c.differences.Add(1)
+			report(t, steps[:done], history, err)
+			break
 		}
 		r.close()
 	}

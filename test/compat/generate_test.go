@@ -22,7 +22,7 @@ func pick[T any](g *gen, list ...T) T { return list[g.IntN(len(list))] }
 func (g *gen) chance(n int) bool { return g.IntN(n) == 0 }
 
 func (g *gen) key() []byte {
-	if g.chance(40) {
+	if g.chance(80) {
 		return nil
 	}
 	if g.chance(12) {
@@ -103,10 +103,10 @@ func (g *gen) rangeRequest() *pb.RangeRequest {
 	if g.chance(2) {
 		q.SortOrder = pb.RangeRequest_SortOrder(g.IntN(3))
 		q.SortTarget = pb.RangeRequest_SortTarget(g.IntN(5))
-		if g.chance(15) {
+		if g.chance(40) {
 			q.SortOrder = pick[pb.RangeRequest_SortOrder](g, 3, -1, math.MaxInt32, math.MinInt32)
 		}
-		if g.chance(15) {
+		if g.chance(40) {
 			q.SortTarget = pick[pb.RangeRequest_SortTarget](g, 5, -1, math.MaxInt32, math.MinInt32)
 		}
 	}

@@ -55,6 +55,7 @@ type serverOptions struct {
 type server struct {
 	kind      string // "etcd" or "keelson"
 	clientURL string
+	peerURL   string
 	dir       string
 	log       string // file with what the server said
 
@@ -174,7 +175,7 @@ func launchOnce(t testing.TB, kind string, opts serverOptions) (*server, error) 
 	if err != nil {
 		return nil, err
 	}
-	s := &server{kind: kind, clientURL: opts.clientURL, dir: opts.dir, done: make(chan struct{})}
+	s := &server{kind: kind, clientURL: opts.clientURL, peerURL: opts.peerURL, dir: opts.dir, done: make(chan struct{})}
 	ready := "ready\n"
 	if kind == "etcd" {
 		s.cmd = exec.Command(self)
@@ -183,7 +184,7 @@ func launchOnce(t testing.TB, kind string, opts serverOptions) (*server, error) 
 			"COMPAT_CLIENT_URL="+opts.clientURL, "COMPAT_PEER_URL="+opts.peerURL,
 			fmt.Sprintf("COMPAT_NO_SYNC=%t", opts.noSync), fmt.Sprintf("COMPAT_SNAPSHOT_COUNT=%d", opts.snapshotCount))
 	} else {
-		args := []string{binary(t), "--name=" + opts.name, "--data-dir=" + opts.dir,
+		args := []string{keelsonBinary(t), "--name=" + opts.name, "--data-dir=" + opts.dir,
 			"--listen-client-urls=" + opts.clientURL, "--advertise-client-urls=" + opts.clientURL,
 			"--listen-peer-urls=" + opts.peerURL, "--initial-advertise-peer-urls=" + opts.peerURL,
 			"--initial-cluster=" + opts.name + "=" + opts.peerURL,
@@ -252,8 +253,23 @@ func (s *server) kill() {
 
 // said returns the end of what the server wrote.
 func (s *server) said() string {
+	const most = 20_000
 	text, _ := os.ReadFile(s.log)
-	return string(text[max(0, len(text)-4000):])
+	return string(text[max(0, len(text)-most):])
+}
+
+// lastWords is how a server that ended by itself ended; empty while it runs.
+func (s *server) lastWords() string {
+	select {
+	case <-s.done:
+	case <-time.After(500 * time.Millisecond):
+		return ""
+	}
+	said := s.said()
+	if at := strings.Index(said, "panic: "); at >= 0 {
+		said, _, _ = strings.Cut(said[at:], "\n")
+	}
+	return s.cmd.ProcessState.String() + ": " + said
 }
 
 // lineWatcher copies what a child says into a file and closes seen when want
@@ -289,8 +305,8 @@ var built struct {
 	err  error
 }
 
-// binary returns the path of the Keelson server.
-func binary(t testing.TB) string {
+// keelsonBinary returns the path of the Keelson server.
+func keelsonBinary(t testing.TB) string {
 	t.Helper()
 	if path := os.Getenv("KEELSON_COMPAT_BIN"); path != "" {
 		return path

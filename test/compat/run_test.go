@@ -5,9 +5,9 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -62,11 +62,15 @@ type run struct {
 	current    int64 // revision, from the answers of the reference
 	compacted  int64 // highest accepted compaction, -1 before the first
 	compacting bool  // a compaction may still be at work in the background
+	// forgotten is the last compaction before a restart: etcd no longer knows its hash.
+	forgotten int64
 	// compactedZero: a compaction at revision 0 was accepted.
 	compactedZero bool
 	streams       [streamCount]*watchPair
 	trace         []string // requests and answers of this sequence
 	requests      int
+	kinds         *tally // nil while a difference is shrunk
+	events        *atomic.Int64
 }
 
 // newRun starts a fresh pair.
@@ -82,8 +86,7 @@ func newRun(t testing.TB) *run {
 	var errs [2]error
 	for i, kind := range []string{"etcd", keelsonKind()} {
 		wg.Go(func() {
-			opts := serverOptions{dir: filepath.Join(dir, fmt.Sprintf("%d-%s", i, kind)), noSync: true}
-			s, err := launch(t, kind, opts)
+			s, err := launch(t, kind, r.options(i))
 			if err != nil {
 				errs[i] = err
 				return
@@ -154,10 +157,15 @@ func (r *run) must(m method, request proto.Message) (answer, error) {
 
 // equal returns a difference if the answers are not the same.
 func (r *run) equal(what string, out [2]answer) error {
+	r.kinds.add(what, out[0])
 	if out[0].same(out[1]) {
 		return nil
 	}
-	return &difference{what, out[0].text(), out[1].text()}
+	d := &difference{what, out[0].text(), out[1].text()}
+	if last := r.sides[1].server.lastWords(); last != "" {
+		d.keelson += "\n  keelson ended: " + last
+	}
+	return d
 }
 
 // note adds a request to the trace. Very long ones are cut.

@@ -15,7 +15,10 @@ type campaign struct {
 	deadline    time.Time
 	sequences   atomic.Int64
 	requests    atomic.Int64
+	events      atomic.Int64 // that etcd sent
 	differences atomic.Int64
+	crashes     atomic.Int64 // of etcd
+	kinds       *tally
 }
 
 func (c *campaign) more() bool {

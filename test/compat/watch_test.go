@@ -454,12 +454,27 @@ func (p *watchPair) compare(n int) error {
 	return nil
 }
 
-// closeStreams ends all watches. One in three streams is half-closed first,
-// which must not end it.
+func (w *watchSide) eventCount() (n int64) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, items := range w.items {
+		for _, item := range items {
+			if !strings.HasPrefix(item, "created: ") && !strings.HasPrefix(item, "canceled: ") {
+				n++
+			}
+		}
+	}
+	return n
+}
+
+// closeStreams ends all watches.
 func (r *run) closeStreams() {
 	for n, p := range r.streams {
 		if p == nil {
 			continue
+		}
+		if r.events != nil {
+			r.events.Add(p.sides[0].eventCount())
 		}
 		for _, w := range p.sides {
 			w.cancel()
