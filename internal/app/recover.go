@@ -130,7 +130,13 @@ func (rc *recoverer) run(ctx context.Context) (r *recovered, err error) {
 	if r.isNew {
 		return r, rc.found(r)
 	}
-	return r, rc.openLog(r, ck)
+	if err := rc.openLog(r, ck); err != nil {
+		return nil, err
+	}
+	if ck == nil && rc.cfg.Cluster.State == config.StateNew && r.replay.HardState.GetCommit() == 0 {
+		return r, rc.foundAgain(ctx, r)
+	}
+	return r, nil
 }
 
 // claim makes sure that no other process uses the directory and that it is
@@ -259,27 +265,53 @@ func (rc *recoverer) walOptions(r *recovered) wal.Options {
 
 // found makes a member of a new cluster: IDs from the configuration, an empty
 // raft log that carries them.
-func (rc *recoverer) found(r *recovered) error {
-	members, err := rc.cfg.InitialMembers()
-	if err != nil {
+func (rc *recoverer) found(r *recovered) (err error) {
+	if r.memberID, r.clusterID, err = rc.foundingIDs(); err != nil {
 		return err
 	}
-	var all []base.MemberID
-	for _, urls := range members {
-		all = append(all, member.NewID(urls.Strings(), rc.cfg.Cluster.Token, nil))
-	}
-	own, ok := members[rc.cfg.Name]
-	if !ok {
-		return fmt.Errorf("couldn't find local name %q in the initial cluster configuration", rc.cfg.Name)
-	}
-	r.memberID = member.NewID(own.Strings(), rc.cfg.Cluster.Token, nil)
-	r.clusterID = member.NewClusterID(all)
 	meta, err := proto.Marshal(&pb.Metadata{NodeID: proto.Uint64(uint64(r.memberID)), ClusterID: proto.Uint64(uint64(r.clusterID))})
 	if err != nil {
 		return err
 	}
 	r.wal, err = wal.Create(rc.walOptions(r), meta)
 	return err
+}
+
+// foundingIDs are the member's and the cluster's ID as a new cluster has them.
+func (rc *recoverer) foundingIDs() (own base.MemberID, cluster base.ClusterID, err error) {
+	members, err := rc.cfg.InitialMembers()
+	if err != nil {
+		return 0, 0, err
+	}
+	var all []base.MemberID
+	for _, urls := range members {
+		all = append(all, member.NewID(urls.Strings(), rc.cfg.Cluster.Token, nil))
+	}
+	urls, ok := members[rc.cfg.Name]
+	if !ok {
+		return 0, 0, fmt.Errorf("couldn't find local name %q in the initial cluster configuration", rc.cfg.Name)
+	}
+	return member.NewID(urls.Strings(), rc.cfg.Cluster.Token, nil), member.NewClusterID(all), nil
+}
+
+// foundAgain finishes a founding that a power cut ended: the raft log is there,
+// but the first entries were not durable, and without them nobody could ever be
+// elected. They are made again, equal.
+func (rc *recoverer) foundAgain(ctx context.Context, r *recovered) error {
+	if err := rc.cfg.CheckBootstrap(ctx, rc.lookup); err != nil {
+		return err
+	}
+	own, cluster, err := rc.foundingIDs()
+	if err != nil {
+		return err
+	}
+	if own != r.memberID || cluster != r.clusterID {
+		return fmt.Errorf("the raft log in %s is empty and belongs to member %s of cluster %s, the configuration founds member %s of cluster %s: "+
+			"start with the configuration of the first time, or empty the data directory", r.walDir, r.memberID, r.clusterID, own, cluster)
+	}
+	rc.logger.Warn("the first start of this member was cut off; founding it again")
+	r.isNew = true
+	return nil
 }
 
 // openLog opens the raft log behind the checkpoint.
