@@ -5,7 +5,6 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
-	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
@@ -35,7 +34,9 @@ type leaseRevokeAnswer struct {
 func (a leaseRevokeAnswer) value() any { return a.resp }
 
 func (a leaseRevokeAnswer) message() (proto.Message, error) {
-	return nil, fmt.Errorf("marshal unsupported for type %T (%v)", a.resp, (*pb.LeaseRevokeResponse)(a.resp))
+	h := a.resp.Header
+	return nil, fmt.Errorf("marshal unsupported for type %T (header:{cluster_id:%d member_id:%d revision:%d raft_term:%d})",
+		a.resp, h.GetClusterId(), h.GetMemberId(), h.GetRevision(), h.GetRaftTerm())
 }
 
 func (a leaseRevokeAnswer) simple(w *simpleWriter) {
