@@ -129,9 +129,10 @@ func (s *Server) takeCheckpoint(keep int) error {
 	return s.store(c, keep)
 }
 
-// lastCheckpoint runs when all goroutines have ended.
+// lastCheckpoint runs when all goroutines have ended. Not after a failure: the
+// machine may have stopped in the middle of an entry.
 func (s *Server) lastCheckpoint() {
-	if s.since.entries == 0 || len(s.failed) > 0 {
+	if s.since.entries == 0 || s.broken.Load() {
 		return
 	}
 	c := s.capture()

@@ -15,6 +15,7 @@ import (
 	"keelson/internal/lease"
 	"keelson/internal/mvcc"
 	"keelson/internal/replica"
+	"keelson/internal/vfs"
 	"keelson/internal/wire"
 )
 
@@ -62,7 +63,8 @@ type Server struct {
 	reclaims chan struct{}
 
 	stopOnce sync.Once
-	failed   chan error // one place: why the server had to stop
+	failed   chan error  // one place: why the server had to stop
+	broken   atomic.Bool // failed was used: what is in memory may be half an entry
 }
 
 // New builds a server around opened parts. Attach it to a replica with Bind
@@ -140,6 +142,7 @@ func (s *Server) Stop() {
 
 // Failed is the replica's and the readers' way to report broken storage.
 func (s *Server) Failed(err error) {
+	s.broken.Store(true)
 	select {
 	case s.failed <- err:
 		s.log.Error("storage failed; this member stops and acknowledges nothing more", zap.Error(err))
@@ -160,6 +163,8 @@ func (f *fault) check(err error) error {
 		return refusal
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return contextError(err)
+	case errors.Is(err, vfs.ErrNoSpace): // nothing is broken, and it can be tried again
+		return errs.ErrNoSpace
 	}
 	f.report(err)
 	return errs.New(errs.DataLoss, "etcdserver: corrupt storage: "+err.Error())
