@@ -96,47 +96,49 @@ type recoverer struct {
 	onSync  func(time.Duration)
 }
 
-func (rc *recoverer) run(ctx context.Context) (r *recovered, err error) {
-	r = &recovered{paths: newPaths(rc.cfg)}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, r.close())
-		}
-	}()
+func (rc *recoverer) run(ctx context.Context) (*recovered, error) {
+	r := &recovered{paths: newPaths(rc.cfg)}
+	if err := rc.recover(ctx, r); err != nil {
+		return nil, errors.Join(err, r.close())
+	}
+	return r, nil
+}
+
+func (rc *recoverer) recover(ctx context.Context, r *recovered) error {
 	if err := rc.claim(r); err != nil {
-		return nil, err
+		return err
 	}
 	ck, older, err := snap.Load(rc.fs, r.snapDir, rc.logger)
 	if err != nil && !errors.Is(err, snap.ErrNone) {
-		return nil, err
+		return err
 	}
 	r.isNew = !wal.Exist(rc.fs, r.walDir)
 	if r.isNew {
 		if err := rc.cfg.CheckBootstrap(ctx, rc.lookup); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	if r.isNew && ck != nil {
-		return nil, fmt.Errorf("there is a checkpoint in %s, but no raft log in %s: bring the raft log back, "+
+		return fmt.Errorf("there is a checkpoint in %s, but no raft log in %s: bring the raft log back, "+
 			"or move the data directory away to start empty", r.snapDir, r.walDir)
 	}
 	if err := rc.openStores(r, ck); err != nil {
-		return nil, err
+		return err
 	}
 	r.checkpoints, err = keptCheckpoints(ck, older)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if r.isNew {
-		return r, rc.found(r)
+		return rc.found(r)
 	}
 	if err := rc.openLog(r, ck); err != nil {
-		return nil, err
+		return err
 	}
 	if ck == nil && rc.cfg.Cluster.State == config.StateNew && r.replay.HardState.GetCommit() == 0 {
-		return r, rc.foundAgain(ctx, r)
+		return rc.foundAgain(ctx, r)
 	}
-	return r, nil
+	return nil
 }
 
 // claim makes sure that no other process uses the directory and that it is
