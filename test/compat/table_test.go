@@ -43,4 +43,3 @@ func failures(out string) string {
 	}
 	return strings.Join(kept, "")
 }
-
