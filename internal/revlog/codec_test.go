@@ -40,6 +40,8 @@ func TestManifestEncoding(t *testing.T) {
 		"shorter than a header": func(m *Manifest) { m.Segments[2].Bytes = 31 },
 		"bytes without records": func(m *Manifest) { m.Segments[2].Bytes = 33 },
 		"records without bytes": func(m *Manifest) { m.Segments[2].Records = 1 },
+		"too many records":      func(m *Manifest) { m.Segments[1].Records = 7 },
+		"more dead than there":  func(m *Manifest) { m.Segments[1].Dead = Dead{count: 2} },
 	} {
 		bad := m
 		bad.Segments = append([]SegmentInfo(nil), m.Segments...)
@@ -52,7 +54,12 @@ func TestManifestEncoding(t *testing.T) {
 
 func FuzzParseManifest(f *testing.F) {
 	f.Add(Manifest{NextID: 2, Segments: []SegmentInfo{{ID: 1, Bytes: headerBytes}}}.AppendTo(nil))
-	f.Add([]byte{1, 2, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1})
+	f.Add(Manifest{NextID: 9, Segments: []SegmentInfo{
+		{ID: 7, Bytes: 4000, Records: 40, Sealed: true, First: base.Revision{Main: 2}, Last: base.Revision{Main: 2, Sub: 40}, Dead: deadOf(upTo(3, 30, 1)...)},
+		{ID: 3, Bytes: 1000, Records: 20, Sealed: true, First: base.Revision{Main: 3}, Last: base.Revision{Main: 30}, Dead: deadOf(upTo(1, 20, 2)...)},
+		{ID: 8, Bytes: 100, Records: 1, First: base.Revision{Main: 40}, Last: base.Revision{Main: 40}, Dead: deadOf(0)},
+	}}.AppendTo(nil))
+	f.Add([]byte{2, 2, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		m, err := ParseManifest(b)
 		if err != nil {

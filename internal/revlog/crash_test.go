@@ -1,6 +1,7 @@
 package revlog
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -14,8 +15,11 @@ import (
 // checkpoint is a checkpoint file of the fake kind: the test remembers it, so
 // it is always written atomically.
 type checkpoint struct {
-	man  Manifest
-	revs []base.Revision // every record the log held at Capture
+	man   Manifest
+	coded []byte          // the manifest, as in the file
+	revs  []base.Revision // every record the log held at Capture
+	live  []base.Revision // those of them that were not marked dead
+	stats Stats
 }
 
 // crashStory runs a log through a random life on a simulated disk. Before each
@@ -29,6 +33,8 @@ type crashStory struct {
 	onDisk []checkpoint // oldest first, at most two
 	dead   map[base.Revision]bool
 	opens  int
+	// busy: a checkpoint or a rewrite is under way.
+	checkpointing, reclaiming bool
 }
 
 func (s *crashStory) run(epochs, steps int) {
@@ -56,35 +62,63 @@ func (s *crashStory) step() {
 	case n < 14:
 		s.log.Publish().Release()
 	case n < 15:
-		for _, rev := range s.killOld(s.main - s.rng.Int64N(10)) {
-			s.dead[rev] = true
-		}
+		s.kill()
 	case n < 16:
 		if err := s.log.Rotate(); err != nil {
 			s.t.Fatal(err)
 		}
 	case n < 18:
-		if _, err := s.log.Reclaim(context.Background(), 0.3, nil); err != nil {
-			s.t.Fatal(err)
-		}
+		s.reclaim()
 	default:
 		s.checkpoint()
 	}
 }
 
-// checkpoint does what the server does, in its order.
-func (s *crashStory) checkpoint() {
-	c := checkpoint{man: s.log.Capture(), revs: s.held()}
-	if s.rng.IntN(2) == 0 { // the applier does not wait for the disk
-		if err := s.tx(250); err != nil {
-			s.t.Fatal(err)
-		}
+// meanwhile is what may happen while another goroutine works.
+func (s *crashStory) meanwhile() {
+	for range s.rng.IntN(3) {
+		s.step()
 	}
+}
+
+// kill marks superseded records, sometimes all, sometimes a few.
+func (s *crashStory) kill() {
+	for _, rev := range s.killOld(s.main - s.rng.Int64N(10)) {
+		s.dead[rev] = true
+	}
+}
+
+// reclaim rewrites something while the applier goes on: it appends, marks and
+// captures between any two transfers.
+func (s *crashStory) reclaim() {
+	if s.reclaiming {
+		return
+	}
+	s.reclaiming = true
+	defer func() { s.reclaiming = false }()
+	if _, err := s.log.Reclaim(context.Background(), 0.3, func(int) { s.meanwhile() }); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// checkpoint does what the server does, in its order. Neither the applier nor
+// the reclaimer waits for the disk.
+func (s *crashStory) checkpoint() {
+	if s.checkpointing {
+		return
+	}
+	s.checkpointing = true
+	defer func() { s.checkpointing = false }()
+	c := checkpoint{man: s.log.Capture(), stats: s.log.Stats()}
+	c.revs, c.live = s.held()
+	s.meanwhile()
 	if err := s.log.SyncTo(c.man); err != nil {
 		s.t.Fatal(err)
 	}
+	c.coded = c.man.AppendTo(nil)  // later than the capture, and yet of its moment
 	s.onDisk = append(s.onDisk, c) // written, synced, renamed
 	s.onDisk = s.onDisk[max(0, len(s.onDisk)-2):]
+	s.meanwhile()
 	var mans []Manifest
 	for _, c := range s.onDisk {
 		mans = append(mans, c.man)
@@ -93,14 +127,13 @@ func (s *crashStory) checkpoint() {
 }
 
 // held asks the log what it holds and checks that this is every live record
-// and nothing else but dead ones.
-func (s *crashStory) held() []base.Revision {
-	var revs []base.Revision
-	err := s.log.Metas(func(batch []Meta) error {
-		for _, m := range batch {
-			revs = append(revs, m.Rev)
-		}
-		return nil
+// and nothing else but dead ones; and that Metas yields the live ones.
+func (s *crashStory) held() (revs, live []base.Revision) {
+	v := s.log.Publish()
+	defer v.Release()
+	err := v.Scan(base.Revision{}, base.Revision{Main: s.main + 1}, func(r Record) bool {
+		revs = append(revs, r.Rev)
+		return true
 	})
 	if err != nil {
 		s.t.Fatal(err)
@@ -117,7 +150,13 @@ func (s *crashStory) held() []base.Revision {
 	if i != len(revs) {
 		s.t.Fatalf("the log holds %v, which was never appended or is out of order", revs[i])
 	}
-	return revs
+	for _, rev := range revs {
+		if !s.dead[rev] {
+			live = append(live, rev)
+		}
+	}
+	s.checkMetas(live)
+	return revs, live
 }
 
 // crash opens the checkpoints on what a loss of power leaves now.
@@ -136,20 +175,67 @@ func (s *crashStory) verify(c checkpoint, disk *vfs.Mem, when string) {
 	s.t.Helper()
 	opts := s.opts
 	opts.FS = disk
-	l, err := Open(opts, c.man)
+	man, err := ParseManifest(c.coded)
+	if err != nil {
+		s.t.Fatalf("seed %d: %s: %v", s.seed, when, err)
+	}
+	l, err := Open(opts, man)
 	if err != nil {
 		s.t.Fatalf("seed %d: %s: %v", s.seed, when, err)
 	}
 	m := &model{t: s.t, log: l, all: s.all, main: s.main}
 	v := l.Publish()
 	m.check(v, c.revs)
-	m.checkMetas(c.revs)
+	m.checkMetas(c.live)
 	v.Release()
+	if st := l.Stats(); st != c.stats {
+		s.t.Fatalf("seed %d: %s: reopened as %+v instead of %+v", s.seed, when, st, c.stats)
+	}
+	again := l.Capture()
+	again.NextID = man.NextID // it made a spare segment
+	if !bytes.Equal(again.AppendTo(nil), c.coded) {
+		s.t.Fatalf("seed %d: %s: reopened as %v instead of %v", s.seed, when, again, c.man)
+	}
+	s.verifyReclaim(m, c, when)
 	if err := l.Close(); err != nil {
 		s.t.Fatalf("seed %d: %s: close: %v", s.seed, when, err)
 	}
-	if m := l.Capture(); fmt.Sprint(m.Segments) != fmt.Sprint(c.man.Segments) {
-		s.t.Fatalf("seed %d: %s: reopened as %v instead of %v", s.seed, when, m, c.man)
+}
+
+// verifyReclaim lets the reopened log drop what is dead: all of it goes, and
+// nothing else, and it is still so in the life after the next.
+func (s *crashStory) verifyReclaim(m *model, c checkpoint, when string) {
+	if s.opens%8 != 0 {
+		return
+	}
+	l := m.log
+	if err := l.Rotate(); err != nil {
+		s.t.Fatalf("seed %d: %s: %v", s.seed, when, err)
+	}
+	for more := true; more; {
+		var err error
+		if more, err = l.Reclaim(context.Background(), 0, nil); err != nil {
+			s.t.Fatalf("seed %d: %s: %v", s.seed, when, err)
+		}
+	}
+	m.checkMetas(c.live)
+	man := l.Capture()
+	if err := l.SyncTo(man); err != nil {
+		s.t.Fatalf("seed %d: %s: %v", s.seed, when, err)
+	}
+	l.Retain(man)
+	opts := l.opts
+	opts.FS = l.opts.FS.(*vfs.Mem).CrashClone(vfs.CrashRandom, s.seed)
+	next, err := Open(opts, man)
+	if err != nil {
+		s.t.Fatalf("seed %d: %s: %v", s.seed, when, err)
+	}
+	after := &model{t: s.t, log: next, all: s.all, main: s.main}
+	v := next.Publish()
+	after.check(v, c.live)
+	v.Release()
+	if err := next.Close(); err != nil {
+		s.t.Fatalf("seed %d: %s: close: %v", s.seed, when, err)
 	}
 }
 
@@ -182,14 +268,17 @@ func (s *crashStory) reopen() {
 	for _, rev := range s.revs {
 		s.main = max(s.main, rev.Main)
 		s.last[string(s.all[rev].meta.Key)] = rev
+		s.dead[rev] = !slices.Contains(c.live, rev)
 	}
 	// What comes next gets fresh revisions: all keeps one version of each.
 	s.main += 1000
-	l, err := Open(s.opts, c.man)
+	man, err := ParseManifest(c.coded)
 	if err != nil {
+		s.t.Fatal(err)
+	}
+	if s.log, err = Open(s.opts, man); err != nil {
 		s.t.Fatalf("seed %d: %v", s.seed, err)
 	}
-	s.log = l
 }
 
 // FuzzCrashAtEveryWrite is one crashStory per seed. A failure prints the seed;
@@ -207,7 +296,7 @@ func FuzzCrashAtEveryWrite(f *testing.F) {
 		s.opts.SegmentBytes = 2048
 		s.model = newModel(t, nil, seed)
 		disk.OnOp(s.crash)
-		s.run(4, 40)
+		s.run(4, 30)
 		t.Logf("%d crashes, %d records", s.opens, len(s.all))
 	})
 }

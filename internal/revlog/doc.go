@@ -21,8 +21,9 @@
 //   - No byte is served whose checksum does not match: reads and Open return a
 //     *CorruptError that names file and offset instead.
 //   - After SyncTo(m) the log can be reopened by Open(m) to exactly the records
-//     m names, whatever was written or lost afterwards, as long as Retain is
-//     not told that m is no longer needed.
+//     m names and the marks m has, whatever was written, marked, reclaimed or
+//     lost afterwards, as long as Retain is not told that m is no longer
+//     needed. A record marked before Capture stays dead for ever.
 //   - A failed write or sync is final: every later call that would store or
 //     promise anything returns that error. A full disk shows in SpaceOK one
 //     whole segment before it can refuse an Append.
@@ -31,7 +32,8 @@
 //
 // Nothing is durable before SyncTo: the raft log holds what a checkpoint does
 // not name. The checkpoint file stores the Manifest. Which record is dead is
-// the index's knowledge; after Open it must be told again with MarkDead.
+// for the index to say; the manifest remembers what it said before Capture,
+// and what it said later it must say again after Open.
 //
 // # Goroutines
 //

@@ -257,7 +257,7 @@ func TestSyncToRefusesForeignManifests(t *testing.T) {
 	if err := m.tx(100); err != nil {
 		t.Fatal(err)
 	}
-	man := m.log.Publish().manifest(9)
+	man := m.log.Publish().manifest(9, nil)
 	if err := m.log.SyncTo(man); err == nil {
 		t.Fatal("SyncTo without Capture succeeded")
 	}

@@ -16,6 +16,8 @@ type SegmentInfo struct {
 	Sealed  bool
 	First   base.Revision // of the first and the last record; zero when empty
 	Last    base.Revision
+	// Dead is filled in manifests only: the log's own marks go on changing.
+	Dead Dead
 }
 
 // Manifest names the segments that hold the log's records, in revision order.
@@ -26,8 +28,9 @@ type Manifest struct {
 	NextID uint64
 }
 
-// manifestVersion is the first byte of an encoded manifest.
-const manifestVersion = 1
+// manifestVersion is the first byte of an encoded manifest. Version 1, of
+// before the first release, did not say which records are dead.
+const manifestVersion = 2
 
 // AppendTo appends the encoding of m, for a checkpoint. The checkpoint's
 // checksum covers it; it has none of its own.
@@ -46,6 +49,7 @@ func (m Manifest) AppendTo(dst []byte) []byte {
 		} {
 			dst = binary.AppendUvarint(dst, v)
 		}
+		dst = appendDead(dst, s.Dead, s.Records)
 	}
 	return dst
 }
@@ -56,13 +60,16 @@ var errManifest = errors.New("revlog: malformed manifest")
 // log.
 func ParseManifest(b []byte) (Manifest, error) {
 	var m Manifest
-	if len(b) == 0 || b[0] != manifestVersion {
-		return m, fmt.Errorf("%w: unknown version", errManifest)
+	if len(b) == 0 {
+		return m, fmt.Errorf("%w: it is empty", errManifest)
+	}
+	if b[0] != manifestVersion {
+		return m, fmt.Errorf("revlog: manifest of version %d, this release knows only version %d", b[0], manifestVersion)
 	}
 	c := cursor{b: b[1:]}
 	m.NextID = c.uvarint()
 	n := c.uvarint()
-	const leastBytes = 8 // per segment: every number takes one at least
+	const leastBytes = 9 // per segment: every number takes one at least
 	if c.bad || n > uint64(len(c.b)/leastBytes) {
 		return m, fmt.Errorf("%w: %d segments do not fit", errManifest, n)
 	}
@@ -75,12 +82,31 @@ func ParseManifest(b []byte) (Manifest, error) {
 		if c.bad || sealed > 1 {
 			return Manifest{}, fmt.Errorf("%w: segment %d", errManifest, len(m.Segments))
 		}
+		if err := s.check(); err != nil {
+			return Manifest{}, err
+		}
+		var err error
+		if s.Dead, err = c.dead(s.Records); err != nil {
+			return Manifest{}, fmt.Errorf("%w: segment %016x: %w", errManifest, s.ID, err)
+		}
 		m.Segments = append(m.Segments, s)
 	}
 	if len(c.b) != 0 {
 		return Manifest{}, fmt.Errorf("%w: %d bytes too many", errManifest, len(c.b))
 	}
 	return m, m.check()
+}
+
+// check refuses numbers that no segment can have.
+func (s SegmentInfo) check() error {
+	switch {
+	case s.Bytes < headerBytes || s.Bytes > maxFileBytes || s.Records < 0 || s.Records > (s.Bytes-headerBytes)/leastRecordBytes,
+		(s.Records == 0) != (s.Bytes == headerBytes), s.Sealed && s.Records == 0:
+		return fmt.Errorf("%w: segment %016x: %d records in %d bytes", errManifest, s.ID, s.Records, s.Bytes)
+	case s.Dead.count < 0 || s.Dead.count > s.Records:
+		return fmt.Errorf("%w: segment %016x: %d of %d records are dead", errManifest, s.ID, s.Dead.count, s.Records)
+	}
+	return nil
 }
 
 // check refuses manifests that no log could have captured.
@@ -96,10 +122,9 @@ func (m Manifest) check() error {
 			return fmt.Errorf("%w: segment ID %d is used twice or not below %d", errManifest, s.ID, m.NextID)
 		case s.Sealed != (i < len(m.Segments)-1):
 			return fmt.Errorf("%w: segment %016x: all but the last must be sealed", errManifest, s.ID)
-		case s.Bytes < headerBytes || s.Bytes > maxFileBytes || s.Records < 0 || s.Records > s.Bytes:
-			return fmt.Errorf("%w: segment %016x: %d records in %d bytes", errManifest, s.ID, s.Records, s.Bytes)
-		case (s.Records == 0) != (s.Bytes == headerBytes), s.Sealed && s.Records == 0:
-			return fmt.Errorf("%w: segment %016x: %d records in %d bytes", errManifest, s.ID, s.Records, s.Bytes)
+		}
+		if err := s.check(); err != nil {
+			return err
 		}
 		ids[s.ID] = true
 		if s.Records == 0 {

@@ -18,13 +18,15 @@ const (
 	keySlabBytes = 256 << 10
 )
 
-// Metas yields the Meta of every record in revision order, dead records not
-// yet reclaimed included. Sidecars are read and decoded ahead of the consumer,
+// Metas yields the Meta of every record that is not dead, in revision order. Sidecars are read and decoded ahead of the consumer,
 // several at a time. A batch is valid until yield returns; the keys in it stay
 // valid. An error of yield ends the walk. Applier only, or before there is one.
 func (l *Log) Metas(yield func(batch []Meta) error) error {
 	v := l.Publish()
 	defer v.Release()
+	l.mu.Lock()
+	dead := l.deadLocked(v)
+	l.mu.Unlock()
 	r := metaReader{
 		log:    l,
 		quit:   make(chan struct{}),
@@ -34,7 +36,7 @@ func (l *Log) Metas(yield func(batch []Meta) error) error {
 	defer r.workers.Wait()
 	defer close(r.quit)
 
-	feeds := r.start(v)
+	feeds := r.start(v, dead)
 	for _, feed := range feeds {
 		for b := range feed {
 			if b.err != nil {
@@ -65,7 +67,7 @@ type metaItem struct {
 
 // start reads the segments of v, each into its feed. Segments get their turn
 // in order, so the one being consumed is always among those being read.
-func (r *metaReader) start(v *View) []chan metaItem {
+func (r *metaReader) start(v *View, dead []marks) []chan metaItem {
 	sources := v.sources()
 	feeds := make([]chan metaItem, len(sources))
 	for i := range feeds {
@@ -84,7 +86,7 @@ func (r *metaReader) start(v *View) []chan metaItem {
 				if i < len(v.set.sealed) {
 					info = v.set.sealed[i].info
 				}
-				r.read(src, info, feeds[i])
+				r.read(src, info, &dead[i], feeds[i])
 				close(feeds[i])
 				<-turns
 			})
@@ -94,7 +96,10 @@ func (r *metaReader) start(v *View) []chan metaItem {
 }
 
 // read sends the metas of one segment.
-func (r *metaReader) read(src *source, info SegmentInfo, feed chan<- metaItem) {
+func (r *metaReader) read(src *source, info SegmentInfo, dead *marks, feed chan<- metaItem) {
+	if dead.count == info.Records {
+		return
+	}
 	var side *sidecar
 	if info.Sealed {
 		// One that is missing or damaged says nothing its segment does not.
@@ -102,9 +107,9 @@ func (r *metaReader) read(src *source, info SegmentInfo, feed chan<- metaItem) {
 	}
 	var err error
 	if side != nil {
-		err = r.fromSidecar(src, side, feed)
+		err = r.fromSidecar(src, side, dead, feed)
 	} else {
-		err = r.fromSegment(src, feed)
+		err = r.fromSegment(src, dead, feed)
 	}
 	if err != nil && !errors.Is(err, errQuit) {
 		r.send(feed, metaItem{err: err})
@@ -113,16 +118,20 @@ func (r *metaReader) read(src *source, info SegmentInfo, feed chan<- metaItem) {
 
 var errQuit = errors.New("the consumer is gone")
 
-func (r *metaReader) fromSidecar(src *source, side *sidecar, feed chan<- metaItem) error {
-	for side.left > 0 {
+func (r *metaReader) fromSidecar(src *source, side *sidecar, dead *marks, feed chan<- metaItem) error {
+	for i := 0; side.left > 0; {
 		batch := r.batch(side.left)
-		batch = batch[:min(side.left, int64(cap(batch)))]
-		for i := range batch {
-			if _, err := side.next(&batch[i]); err != nil {
+		for ; side.left > 0 && len(batch) < cap(batch); i++ {
+			n := len(batch)
+			batch = batch[:n+1]
+			if _, err := side.next(&batch[n]); err != nil {
 				return &CorruptError{File: sidecarName(r.log.opts.Dir, src.file.id), Reason: err.Error()}
 			}
+			if dead.has(i) {
+				batch = batch[:n]
+			}
 		}
-		if !r.send(feed, metaItem{metas: batch}) {
+		if len(batch) > 0 && !r.send(feed, metaItem{metas: batch}) {
 			return errQuit
 		}
 	}
@@ -130,14 +139,18 @@ func (r *metaReader) fromSidecar(src *source, side *sidecar, feed chan<- metaIte
 }
 
 // fromSegment reads the records themselves; their keys move to slabs.
-func (r *metaReader) fromSegment(src *source, feed chan<- metaItem) error {
+func (r *metaReader) fromSegment(src *source, dead *marks, feed chan<- metaItem) error {
 	var (
 		batch = r.batch(int64(len(src.tab.pos)))
 		slab  []byte
 		gone  bool
+		next  int // index of the next record
 	)
 	all := base.Revision{Main: 1<<63 - 1, Sub: 1<<63 - 1}
 	_, err := src.scan(0, all, func(rec Record) bool {
+		if next++; dead.has(next - 1) {
+			return true
+		}
 		m := rec.Meta
 		if len(m.Key) > cap(slab)-len(slab) {
 			slab = make([]byte, 0, max(min(keySlabBytes, int(src.end)), len(m.Key)))

@@ -11,8 +11,8 @@ import (
 	"keelson/internal/vfs"
 )
 
-// Open reopens the log as m describes it and forgets whatever was written
-// after m was captured. Positions come from the sidecars; the active segment
+// Open reopens the log as m describes it, with what was dead then, and forgets
+// whatever was written or marked after m was captured. Positions come from the sidecars; the active segment
 // is read and checked. A damaged or missing sidecar is made again from its
 // segment, a damaged segment is an error.
 func Open(opts Options, m Manifest) (*Log, error) {
@@ -167,7 +167,8 @@ func (l *Log) openSealed(info SegmentInfo) (*segment, error) {
 			return nil, err
 		}
 	}
-	g := &segment{info: info, dead: &deadSet{}}
+	g := &segment{info: info}
+	g.info.Dead = Dead{}
 	g.source = source{file: sf, end: info.Bytes, tailOff: info.Bytes}
 	g.tab, err = l.loadTable(info)
 	if err == nil {
@@ -179,6 +180,7 @@ func (l *Log) openSealed(info SegmentInfo) (*segment, error) {
 			return nil, err
 		}
 	}
+	g.dead = restoreDead(&g.source, info.Dead)
 	l.mapFile(sf, info.Bytes)
 	return g, nil
 }
@@ -237,5 +239,10 @@ func (l *Log) openActive(info SegmentInfo) error {
 		return err
 	}
 	l.app = appender{file: sf, tab: tab, tailOff: info.Bytes, limit: limit, last: info.Last}
+	src := l.app.source()
+	dead := restoreDead(&src, info.Dead)
+	l.mu.Lock()
+	l.mu.activeDead = dead
+	l.mu.Unlock()
 	return nil
 }

@@ -58,24 +58,24 @@ func (l *Log) Reclaim(ctx context.Context, minDeadShare float64, limiter func(by
 // dead at the time of choosing.
 type run struct {
 	from, n int
-	dead    []*deadSet
+	dead    []marks
 }
 
 // liveBytes is what is left of a segment without header and dead records.
-func liveBytes(g *segment, d *deadSet) int64 { return g.info.Bytes - headerBytes - d.bytes }
+func liveBytes(g *segment, d *marks) int64 { return g.info.Bytes - headerBytes - d.bytes }
 
 // chooseRun picks the segments to rewrite; none if there is nothing to gain.
 func (l *Log) chooseRun(set *segmentSet, minDeadShare float64) run {
 	l.mu.Lock()
-	dead := make([]*deadSet, len(set.sealed))
+	dead := make([]marks, len(set.sealed)) // the numbers will do
 	for i, g := range set.sealed {
-		dead[i] = &deadSet{count: g.dead.count, bytes: g.dead.bytes}
+		dead[i] = marks{count: g.dead.count, bytes: g.dead.bytes}
 	}
 	l.mu.Unlock()
 
 	from, n := l.mostDead(set.sealed, dead, minDeadShare), 1
 	switch {
-	case from >= 0 && liveBytes(set.sealed[from], dead[from]) == 0: // only to be dropped
+	case from >= 0 && liveBytes(set.sealed[from], &dead[from]) == 0: // only to be dropped
 	case from >= 0:
 		from, n = l.widen(set.sealed, dead, from)
 	default:
@@ -87,7 +87,7 @@ func (l *Log) chooseRun(set *segmentSet, minDeadShare float64) run {
 	r := run{from: from, n: n}
 	l.mu.Lock()
 	for _, g := range set.sealed[from : from+n] {
-		r.dead = append(r.dead, g.dead.clone())
+		r.dead = append(r.dead, g.dead.snapshot())
 	}
 	l.mu.Unlock()
 	return r
@@ -95,7 +95,7 @@ func (l *Log) chooseRun(set *segmentSet, minDeadShare float64) run {
 
 // mostDead is the segment with the largest share of dead bytes; -1 if none
 // reaches least.
-func (l *Log) mostDead(sealed []*segment, dead []*deadSet, least float64) int {
+func (l *Log) mostDead(sealed []*segment, dead []marks, least float64) int {
 	best, bestShare := -1, 0.0
 	for i, g := range sealed {
 		share := float64(dead[i].bytes) / float64(g.info.Bytes-headerBytes)
@@ -108,30 +108,30 @@ func (l *Log) mostDead(sealed []*segment, dead []*deadSet, least float64) int {
 
 // widen extends the choice of segment i by small neighbours as far as the
 // result fits one segment.
-func (l *Log) widen(sealed []*segment, dead []*deadSet, i int) (from, n int) {
+func (l *Log) widen(sealed []*segment, dead []marks, i int) (from, n int) {
 	small := l.opts.SegmentBytes / 4
-	total := headerBytes + liveBytes(sealed[i], dead[i])
+	total := headerBytes + liveBytes(sealed[i], &dead[i])
 	fits := func(k, first, last int) bool {
-		live := liveBytes(sealed[k], dead[k])
+		live := liveBytes(sealed[k], &dead[k])
 		return live <= small && total+live <= l.opts.SegmentBytes &&
 			sealed[last].info.Last.Main-sealed[first].info.First.Main <= math.MaxUint32
 	}
 	from, to := i, i+1
 	for to < len(sealed) && fits(to, from, to) {
-		total += liveBytes(sealed[to], dead[to])
+		total += liveBytes(sealed[to], &dead[to])
 		to++
 	}
 	for from > 0 && fits(from-1, from-1, to-1) {
 		from--
-		total += liveBytes(sealed[from], dead[from])
+		total += liveBytes(sealed[from], &dead[from])
 	}
 	return from, to - from
 }
 
 // smallRun finds neighbouring small segments; n is 0 if there are none.
-func (l *Log) smallRun(sealed []*segment, dead []*deadSet) (from, n int) {
+func (l *Log) smallRun(sealed []*segment, dead []marks) (from, n int) {
 	for i := range sealed {
-		if liveBytes(sealed[i], dead[i]) > l.opts.SegmentBytes/4 {
+		if liveBytes(sealed[i], &dead[i]) > l.opts.SegmentBytes/4 {
 			continue
 		}
 		if from, n := l.widen(sealed, dead, i); n > 1 {
@@ -143,10 +143,10 @@ func (l *Log) smallRun(sealed []*segment, dead []*deadSet) (from, n int) {
 
 // rewrite copies the live records of a run into a new segment, durable and
 // with a sidecar. It returns nil when none is live.
-func (l *Log) rewrite(ctx context.Context, run []*segment, dead []*deadSet, limiter func(int)) (*segment, error) {
+func (l *Log) rewrite(ctx context.Context, run []*segment, dead []marks, limiter func(int)) (*segment, error) {
 	size := int64(headerBytes)
 	for i, g := range run {
-		size += liveBytes(g, dead[i])
+		size += liveBytes(g, &dead[i])
 	}
 	if size == headerBytes {
 		return nil, nil
@@ -172,9 +172,9 @@ func (l *Log) rewrite(ctx context.Context, run []*segment, dead []*deadSet, limi
 }
 
 // fill writes the new segment and its sidecar and makes both durable.
-func (l *Log) fill(c *copier, run []*segment, dead []*deadSet) error {
+func (l *Log) fill(c *copier, run []*segment, dead []marks) error {
 	for i, g := range run {
-		if err := c.copySegment(g, dead[i]); err != nil {
+		if err := c.copySegment(g, &dead[i]); err != nil {
 			return err
 		}
 	}
@@ -199,7 +199,7 @@ type copier struct {
 
 // copySegment copies the records of g that d does not mark. Every record is
 // checked, the dead ones too.
-func (c *copier) copySegment(g *segment, d *deadSet) error {
+func (c *copier) copySegment(g *segment, d *marks) error {
 	i, unread := 0, int64(0)
 	return walkSegment(g.file.f, g.info.ID, g.info.Bytes, func(off int64, raw []byte, r *Record) error {
 		if off >= unread { // the walk has just read so much
@@ -235,6 +235,7 @@ func (c *copier) flush() error {
 	if _, err := c.file.f.WriteAt(c.buf, c.off); err != nil {
 		return err
 	}
+	vfs.StartWriteback(c.file.f, c.off, int64(len(c.buf)))
 	c.off += int64(len(c.buf))
 	c.buf = c.buf[:0]
 	return nil
@@ -242,7 +243,7 @@ func (c *copier) flush() error {
 
 // replace installs out for the run. Marks that arrived since dead was copied
 // move over.
-func (l *Log) replace(run []*segment, dead []*deadSet, out *segment) {
+func (l *Log) replace(run []*segment, dead []marks, out *segment) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	set := l.mu.set
@@ -253,7 +254,7 @@ func (l *Log) replace(run []*segment, dead []*deadSet, out *segment) {
 		panic("revlog: the segments changed under a rewrite")
 	}
 	for i, g := range run {
-		g.dead.since(dead[i], func(k int) { markIn(&out.source, out.dead, g.tab.rev(k)) })
+		g.dead.since(&dead[i], func(k int) { markIn(&out.source, out.dead, g.tab.rev(k)) })
 	}
 	if out != nil {
 		l.mu.onDisk[out.file.id] = out.file

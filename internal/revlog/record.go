@@ -41,7 +41,10 @@ type Record struct {
 //
 // sealRecord and openRecord are the only places that know these bytes; a
 // cipher goes there.
-const recordPrefixBytes = 8
+const (
+	recordPrefixBytes = 8
+	leastRecordBytes  = recordPrefixBytes + 3 // flags, main and key length
+)
 
 // crcTable is CRC-32C (Castagnoli): processors have an instruction for it.
 var crcTable = crc32.MakeTable(crc32.Castagnoli)

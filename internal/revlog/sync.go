@@ -7,8 +7,9 @@ import (
 	"keelson/internal/vfs"
 )
 
-// Capture returns the manifest of everything appended so far, for a
-// checkpoint. The files it names stay at least until the next Capture, so one
+// Capture returns the manifest of everything appended and marked dead so far,
+// for a checkpoint. It copies no marks: those of a segment are copied by the
+// next MarkDead in it. The files it names stay at least until the next Capture, so one
 // checkpoint is made at a time: Capture, SyncTo, write it, Retain. Applier
 // only, at a batch boundary.
 func (l *Log) Capture() Manifest {
@@ -16,7 +17,7 @@ func (l *Log) Capture() Manifest {
 	l.mu.Lock()
 	old := l.mu.captured
 	l.mu.captured = v
-	m := v.manifest(l.mu.nextID)
+	m := v.manifest(l.mu.nextID, l.deadLocked(v))
 	l.mu.Unlock()
 	if old != nil {
 		old.Release()

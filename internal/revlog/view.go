@@ -125,13 +125,16 @@ func (v *View) sources() []*source {
 	return append(all, &v.active)
 }
 
-// manifest names the segments of the view.
-func (v *View) manifest(nextID uint64) Manifest {
+// manifest names the segments of the view and what is dead in each.
+func (v *View) manifest(nextID uint64, dead []marks) Manifest {
 	m := Manifest{NextID: nextID, Segments: make([]SegmentInfo, 0, len(v.set.sealed)+1)}
 	for _, g := range v.set.sealed {
 		m.Segments = append(m.Segments, g.info)
 	}
 	m.Segments = append(m.Segments, v.info)
+	for i, d := range dead {
+		m.Segments[i].Dead = Dead{count: d.count, words: d.words}
+	}
 	if err := m.check(); err != nil {
 		panic(fmt.Sprintf("revlog: the log is out of order: %v", err))
 	}
