@@ -26,25 +26,23 @@ import (
 // key that was written a million times; visited one by one, a record removes
 // hardly more than one other.
 //
-// # Graves
+// # What is dead
 //
-// A dead record is removed from disk some day, in no order. That must never
-// change what Open makes of the rest: of a key's records at or below C it takes the
-// newest for the truth. Dead puts may go in any order, as long as something
-// newer stays. The last tombstone of a key may not: with the puts before it
-// still on disk and the tombstone gone, Open would bring the key back to life.
-// So that tombstone leaves the index but is not marked dead; it is a grave. It
-// goes at an Open that finds no older record of the key, or finds it covered by
-// a newer one.
+// Whatever the index drops is marked dead in the log, at once, and never comes
+// back: the log's manifest has the marks, so Open finds the versions that the
+// index retained when the checkpoint was captured, no more and no fewer, in
+// whatever order Reclaim removes the others from the disk. A rule that told the
+// dead from the rest would not do: with the last tombstone of a key gone from
+// disk before the puts under it, it would bring the key back.
 //
-//	rev        10       20       30  | C
-//	key a      put      put      del |      dead, dead, grave
-//	key b      put      del      put |      dead, dead, live
+// So a compaction that had not finished can begin anew after a restart. Of each
+// key the dead versions are older than all that are retained, and visiting a
+// record a second time, or not at all because it is dead and gone, finds
+// nothing to remove that its successors would not.
 type compaction struct {
 	queue []scheduled // accepted and not finished, ascending; the first is under way
 	begun bool        // the first of the queue has been started
 	next  base.Revision
-	grave base.Revision // the record being visited, if it is not to be marked dead
 	// seen and died count records of the compaction under way.
 	seen, died int64
 }
@@ -150,9 +148,6 @@ func (s *Store) compactSlice(at int64, maxRecords int) (done bool, err error) {
 func (s *Store) compactBelow(m *revlog.Meta, at int64) {
 	upTo := m.Rev.Main
 	if m.Tombstone && upTo < at {
-		if newest, _, ok := s.tree.Peek().At(m.Key, at); ok && newest == m.Rev {
-			s.compaction.grave = m.Rev
-		}
 		upTo++
 	}
 	s.tree.Compact(m.Key, upTo, s.dead)
@@ -161,9 +156,7 @@ func (s *Store) compactBelow(m *revlog.Meta, at int64) {
 // died takes note of a version that the index has dropped.
 func (s *Store) died(rev base.Revision) {
 	s.compaction.died++
-	if rev != s.compaction.grave {
-		s.log.MarkDead(rev)
-	}
+	s.log.MarkDead(rev)
 }
 
 // finishCompaction records the end and publishes the pruned index.

@@ -3,93 +3,10 @@ package mvcc
 import (
 	"context"
 	"fmt"
-	"strings"
 	"testing"
 
 	"keelson/internal/base"
-	"keelson/internal/revlog"
 )
-
-// TestGraveOutlivesWhatItCovers: the last tombstone of a key may not leave the
-// disk before the puts under it, or a restart would bring the key back.
-func TestGraveOutlivesWhatItCovers(t *testing.T) {
-	m := newMember(t)
-	rotate := func() {
-		t.Helper()
-		if err := m.log.Rotate(); err != nil {
-			t.Fatal(err)
-		}
-	}
-	// Segment 1: the put of the key beside much that lives, so that it is not
-	// worth a rewrite, and too large to be joined to a neighbour.
-	m.put("victim", "old")
-	for i := range 20 {
-		m.put(fmt.Sprintf("live%02d", i), strings.Repeat("x", 120))
-	}
-	rotate()
-	// Segment 2: its delete beside much that dies.
-	m.del("victim")
-	for range 20 {
-		m.put("dies", "x")
-	}
-	rotate()
-	m.put("last", "x")
-	m.compact(m.Revision())
-
-	reclaim := func(share float64) {
-		t.Helper()
-		for again := true; again; {
-			var err error
-			if again, err = m.log.Reclaim(context.Background(), share, nil); err != nil {
-				t.Fatal(err)
-			}
-		}
-		m.Renew()
-		m.Publish()
-		c := m.checkpoint()
-		m.log.Retain(c.manifest)
-		m.restart(c)
-	}
-	physical := func() (n int) {
-		t.Helper()
-		if err := m.log.Metas(func(batch []revlog.Meta) error {
-			for _, meta := range batch {
-				if string(meta.Key) == "victim" {
-					n++
-				}
-			}
-			return nil
-		}); err != nil {
-			t.Fatal(err)
-		}
-		return n
-	}
-	mustBeGone := func() {
-		t.Helper()
-		v := m.View()
-		defer v.Release()
-		if e, ok := v.Get([]byte("victim")); ok {
-			t.Fatalf("the deleted key came back: %+v", e)
-		}
-	}
-	reclaim(0.2)
-	if n := physical(); n != 2 {
-		t.Fatalf("%d records of the key on disk, want the put and its tombstone", n)
-	}
-	mustBeGone()
-	reclaim(0.2) // marks are made again by Open; the grave must stay again
-	mustBeGone()
-	reclaim(0) // now the put goes
-	mustBeGone()
-	if n := physical(); n > 1 {
-		t.Fatalf("%d records of the key on disk, want the tombstone at most", n)
-	}
-	reclaim(0) // and Open saw that the grave is not needed any more
-	if n := physical(); n != 0 {
-		t.Fatalf("%d records of the key on disk, want none", n)
-	}
-	mustBeGone()
-}
 
 // TestCompactStepVisitsFew: the work of a compaction follows what was written
 // since the last, not the number of keys.

@@ -1,6 +1,7 @@
 package mvcc
 
 import (
+	"errors"
 	"fmt"
 	"testing"
 
@@ -28,7 +29,8 @@ func newMember(t testing.TB) *member {
 
 func newMemberOpts(t testing.TB, opts revlog.Options) *member {
 	t.Helper()
-	opts.NoSync = true
+	_, simulated := opts.FS.(*vfs.Mem)
+	opts.NoSync = !simulated // there syncs cost nothing, and power can be lost
 	if opts.Dir == "" {
 		opts.Dir = "revlog"
 	}
@@ -71,26 +73,60 @@ func (m *member) close() {
 type checkpoint struct {
 	position Position
 	manifest revlog.Manifest
+	coded    []byte // the manifest
 }
 
 func (m *member) checkpoint() checkpoint {
 	m.t.Helper()
-	c := checkpoint{m.Store.Capture(), m.log.Capture()}
+	c := m.capture()
+	m.sync(&c)
+	return c
+}
+
+// capture is the applier's part of a checkpoint.
+func (m *member) capture() checkpoint {
+	return checkpoint{position: m.Store.Capture(), manifest: m.log.Capture()}
+}
+
+// sync is the background's.
+func (m *member) sync(c *checkpoint) {
+	m.t.Helper()
 	if err := m.log.SyncTo(c.manifest); err != nil {
 		m.t.Fatal(err)
 	}
-	return c
+	c.coded = c.manifest.AppendTo(nil)
 }
 
 // restart ends the member and starts it from a checkpoint.
 func (m *member) restart(c checkpoint) {
 	m.t.Helper()
 	m.close()
-	log, err := revlog.Open(m.opts, c.manifest)
+	m.start(c)
+}
+
+// crash takes the power from the member and starts it from a checkpoint on
+// what is left of the disk.
+func (m *member) crash(c checkpoint, seed uint64) {
+	m.t.Helper()
+	disk := m.opts.FS.(*vfs.Mem).Crash(vfs.CrashRandom, seed)
+	m.Store.Close()
+	m.Store = nil
+	if err := m.log.Close(); err != nil && !errors.Is(err, vfs.ErrPowerLost) {
+		m.t.Fatal(err)
+	}
+	m.opts.FS = disk
+	m.start(c)
+}
+
+func (m *member) start(c checkpoint) {
+	m.t.Helper()
+	manifest, err := revlog.ParseManifest(c.coded)
 	if err != nil {
 		m.t.Fatal(err)
 	}
-	m.log = log
+	if m.log, err = revlog.Open(m.opts, manifest); err != nil {
+		m.t.Fatal(err)
+	}
 	m.open(c.position)
 }
 

@@ -12,7 +12,6 @@ import (
 
 	"keelson/internal/base"
 	"keelson/internal/errs"
-	"keelson/internal/mvcc/keyindex"
 	"keelson/internal/revlog"
 	"keelson/internal/vfs"
 )
@@ -23,7 +22,7 @@ var (
 )
 
 // TestModel plays random histories on a store and on the model and compares
-// every answer, across compactions in slices, reclaims and restarts.
+// every answer, across compactions in slices, reclaims, restarts and crashes.
 func TestModel(t *testing.T) {
 	first, n := uint64(1), *modelSeeds
 	if *modelSeed != 0 {
@@ -40,10 +39,11 @@ func TestModel(t *testing.T) {
 			rnd := rand.New(rand.NewPCG(seed, 7))
 			opts := revlog.Options{FS: vfs.NewMem(), SegmentBytes: 512 << rnd.IntN(4), TailBytes: 300}
 			p := player{member: newMemberOpts(t, opts), model: newModel(), rnd: rnd, keys: 1 + rnd.IntN(1+rnd.IntN(12))}
-			p.saved = p.checkpoint()
+			p.save()
 			for range 400 {
 				p.step()
 			}
+			p.end()
 		})
 	}
 }
@@ -52,8 +52,10 @@ type player struct {
 	*member
 	model *model
 	rnd   *rand.Rand
-	keys  int        // few keys: chains and empty states; many: ranges
-	saved checkpoint // the last one, whose files the log keeps
+	keys  int     // few keys: chains and empty states; many: ranges
+	saved []saved // checkpoints on disk, oldest first, at most two
+	// saving, reclaiming: a background goroutine would be at it.
+	saving, reclaiming bool
 }
 
 func (p *player) key() []byte { return []byte{'k', byte('a' + p.rnd.IntN(p.keys))} }
@@ -111,11 +113,14 @@ func (p *player) step() {
 		p.compactTo()
 	case n < 88:
 		p.compactSome()
-	case n < 94:
+	case n < 93:
 		p.reclaim()
+	case n < 97:
+		p.save()
+	case p.saving || p.reclaiming:
+		// The goroutines of that life cannot go on in the next.
 	default:
-		p.saved = p.checkpoint()
-		p.restart(p.saved)
+		p.crashSome()
 	}
 }
 
@@ -349,60 +354,4 @@ func (p *player) compactSome() {
 	if !p.CompactionPending() {
 		p.checkRetained()
 	}
-}
-
-// checkRetained compares what is left after the physical work, in the index and
-// by Records, with what the rule keeps.
-func (p *player) checkRetained() {
-	var want, index, records []string
-	for i := range p.model.changes {
-		if c := &p.model.changes[i]; p.model.kept(c, p.model.compact) {
-			want = append(want, fmt.Sprintf("%v %v %q", c.rev, c.deleted(), c.key))
-		}
-	}
-	v := p.View()
-	defer v.Release()
-	v.root.ScanAll(nil, nil, func(key []byte, olds []keyindex.Old, latest Entry) bool {
-		for _, old := range append(olds, keyindex.Old{Rev: latest.Mod, Tombstone: latest.Tombstone}) {
-			index = append(index, fmt.Sprintf("%v %v %q", old.Rev, old.Tombstone, key))
-		}
-		return true
-	})
-	if err := v.Records(func(r revlog.Record) bool {
-		records = append(records, fmt.Sprintf("%v %v %q", r.Rev, r.Tombstone, r.Key))
-		return true
-	}); err != nil {
-		p.t.Fatal(err)
-	}
-	if !slices.Equal(records, want) {
-		p.t.Fatalf("records after compaction %d:\n%q\nwant\n%q", p.model.compact, records, want)
-	}
-	slices.Sort(index)
-	slices.Sort(want)
-	if !slices.Equal(index, want) {
-		p.t.Fatalf("index after compaction %d:\n%q\nwant\n%q", p.model.compact, index, want)
-	}
-}
-
-// reclaim rewrites whatever has something dead in it and takes a checkpoint, as
-// the server does.
-func (p *player) reclaim() {
-	if p.rnd.IntN(2) == 0 {
-		if err := p.log.Rotate(); err != nil {
-			p.t.Fatal(err)
-		}
-	}
-	for range 1 + p.rnd.IntN(4) {
-		again, err := p.log.Reclaim(context.Background(), p.rnd.Float64(), nil)
-		if err != nil {
-			p.t.Fatal(err)
-		}
-		if !again {
-			break
-		}
-	}
-	p.Renew()
-	p.Publish()
-	p.saved = p.checkpoint()
-	p.log.Retain(p.saved.manifest)
 }
