@@ -45,7 +45,8 @@ func Open(cfg Config, p Position) (*Store, error) {
 	return s, nil
 }
 
-// versions is every record of the log that is not dead, and an order to visit them in.
+// versions is every record of the log that is not dead, and an order to visit
+// them in.
 type versions struct {
 	metas []revlog.Meta // in revision order
 	byKey []uint32      // positions in metas, by key and then revision

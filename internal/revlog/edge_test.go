@@ -217,6 +217,9 @@ func TestReadersBesideEverything(t *testing.T) {
 				if err := m.log.SyncTo(man); err != nil {
 					t.Errorf("SyncTo: %v", err)
 				}
+				if _, err := ParseManifest(man.AppendTo(nil)); err != nil { // while marks are made
+					t.Errorf("manifest: %v", err)
+				}
 				m.log.Retain(man)
 				if _, err := m.log.Reclaim(context.Background(), 0.2, nil); err != nil {
 					t.Errorf("Reclaim: %v", err)
