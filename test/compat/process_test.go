@@ -13,6 +13,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -111,7 +112,7 @@ func runKeeper() {
 	go func() {
 		line, _ := bufio.NewReader(os.Stdin).ReadString('\n')
 		if line == "stop\n" {
-			cmd.Process.Signal(os.Interrupt)
+			cmd.Process.Signal(syscall.SIGTERM)
 			return
 		}
 		cmd.Process.Kill()
