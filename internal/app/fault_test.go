@@ -174,7 +174,7 @@ func TestSecondProcess(t *testing.T) {
 // stop; writes come back by themselves when there is room, and nothing that
 // was acknowledged is lost.
 func TestFullDisk(t *testing.T) {
-	sizes := Sizes{WALSegmentBytes: 32 << 10, RevlogSegmentBytes: 32 << 10, RevlogTailBytes: 1 << 10, CheckpointBytes: 100 << 10}
+	sizes := Sizes{WALSegmentBytes: 32 << 10, RevlogSegmentBytes: 32 << 10, RevlogTailBytes: 1 << 10, CheckpointBytes: 8 << 10}
 	disk := vfs.NewMem()
 	m := startSized(t, disk, sizes, nil)
 	disk.SetQuota(disk.UsedBytes() + 400<<10)

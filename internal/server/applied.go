@@ -41,8 +41,7 @@ func (s *Server) Apply(ents []*pb.Entry, conf func(*pb.ConfChange) *pb.ConfState
 		ops.add(&res)
 		if res.Compaction.Accepted {
 			compacted = res.Compaction.Revision
-			s.compactFrom = start
-			s.physical.shut()
+			s.compacting()
 		}
 		s.follow(e, &res)
 		s.prepare(&res)
@@ -163,7 +162,7 @@ func (s *Server) prepare(res *state.Result) {
 			out.frame.Free()
 		}
 		out = outcome{err: errs.ErrNoSpace}
-		go s.raiseNoSpace(s.ctx)
+		signal(s.overfull)
 	}
 	s.answered = append(s.answered, answer{w, out})
 }
@@ -197,24 +196,61 @@ func (s *Server) Background() (more bool, err error) {
 		return true, nil
 	default:
 	}
+	if s.compactFrom.IsZero() || s.cfg.Clock.Now().Before(s.nextSlice) {
+		return false, nil
+	}
 	more, err = s.kv.CompactStep(compactSlice)
+	s.nextSlice = s.cfg.Clock.Now().Add(compactPause)
 	if err != nil || more {
-		return more, err
+		return false, err
 	}
-	if !s.compactFrom.IsZero() {
-		s.cfg.Metrics.CompactionDone(0, s.cfg.Clock.Now().Sub(s.compactFrom))
-		s.log.Info("finished scheduled compaction", zap.Int64("compact-revision", s.kv.CompactRevision()),
-			zap.Duration("took", s.cfg.Clock.Now().Sub(s.compactFrom)))
-		s.compactFrom = time.Time{}
-		s.physical.open()
-		s.requestReclaim()
-	}
+	took := s.cfg.Clock.Now().Sub(s.compactFrom)
+	s.compactFrom = time.Time{}
+	s.cfg.Metrics.CompactionDone(0, took)
+	s.log.Info("finished scheduled compaction", zap.Int64("compact-revision", s.kv.CompactRevision()), zap.Duration("took", took))
+	s.physical.open()
+	s.requestReclaim()
 	return false, nil
 }
 
-// compactSlice is how many records a slice of compaction visits: some 0.3 ms,
-// so that no write waits long behind one.
-const compactSlice = 200
+// A compaction is carried out in slices of some 0.3 ms, a pause after each: a
+// write rarely meets one, and never waits long for it.
+const (
+	compactSlice = 100 // records
+	compactPause = time.Millisecond
+)
+
+// compacting notes that there is physical work, on the apply goroutine.
+func (s *Server) compacting() {
+	if s.compactFrom.IsZero() {
+		s.compactFrom = s.cfg.Clock.Now()
+	}
+	s.physical.shut()
+	signal(s.compactions)
+}
+
+// compactLoop is the compactor goroutine: while a compaction is under way it
+// makes the apply goroutine do a slice after each pause.
+func (s *Server) compactLoop() {
+	for {
+		select {
+		case <-s.compactions:
+		case <-s.stopped:
+			return
+		}
+		t := s.cfg.Clock.NewTicker(compactPause)
+		for s.physical.isShut() {
+			s.rep.Nudge()
+			select {
+			case <-t.C():
+			case <-s.stopped:
+				t.Stop()
+				return
+			}
+		}
+		t.Stop()
+	}
+}
 
 // ReadIndex is the replica's answer to a read-index question.
 func (s *Server) ReadIndex(id uint64, index base.Index) { s.reads.answer(id, index) }

@@ -23,12 +23,14 @@
 //
 // checkpointer  takes checkpoints, releases log files and removed segments
 // reclaimer     rewrites segments that are mostly dead
+// compactor     paces compactions, whose slices run on the apply goroutine
 // leader        revokes due leases, replicates remaining TTLs, decides the
 //
 //	cluster version; idle while this member does not lead
 //
 // monitor       ends streams that want a leader when there is none
 // publisher     announces name and client URLs once, then ends
+// alarmer       raises the NOSPACE alarm when an entry found the quota used up
 // reader        repeats a read-index round that got no answer
 //
 // All are started by Start and ended by Stop.

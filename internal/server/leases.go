@@ -77,7 +77,8 @@ func (s *Server) tryRenew(ctx context.Context, id base.LeaseID) (ttl int64, agai
 	switch {
 	case errors.Is(err, errs.ErrNotPrimaryLessor) && s.rep.State().IsLeader:
 		// Elected, but the term's first entry is not applied yet.
-		return 0, true, s.awaitPrimary(ctx)
+		err := s.awaitPrimary(ctx)
+		return 0, err == nil, err
 	case err != nil:
 		return 0, false, err
 	case r.Expired:
@@ -135,7 +136,11 @@ func (s *Server) awaitLead(ctx context.Context) error {
 
 // awaitPrimary waits until the first entry of this leader's term is applied.
 func (s *Server) awaitPrimary(ctx context.Context) error {
-	return s.Linearize(ctx)
+	err := s.Linearize(ctx)
+	if ctx.Err() != nil {
+		return s.leaseWaitError(ctx)
+	}
+	return err
 }
 
 // caughtUp waits until what is committed now is applied, at most applyWait.

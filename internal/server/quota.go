@@ -36,6 +36,19 @@ func (s *Server) raiseNoSpace(ctx context.Context) {
 	}
 }
 
+// alarmLoop is the alarmer goroutine: the apply goroutine found the quota used
+// up and must not wait for an entry.
+func (s *Server) alarmLoop() {
+	for {
+		select {
+		case <-s.overfull:
+			s.raiseNoSpace(s.ctx)
+		case <-s.stopped:
+			return
+		}
+	}
+}
+
 // diskFull refuses a write because there is no room for its file. Deletes,
 // compaction and reads go on in the room that is held back; as soon as the next
 // file can be reserved writes are let in again.

@@ -44,7 +44,7 @@ type reads struct {
 
 // round is one read-index question and those who wait for its answer.
 type round struct {
-	id    uint64
+	first uint64 // ID of its first question
 	index base.Index
 	asked int
 	err   error
@@ -75,23 +75,24 @@ func (q *reads) join() *round {
 
 func (q *reads) startLocked() {
 	q.round, q.waiting = q.waiting, nil
+	q.round.first = q.nextID + 1
 	q.askLocked()
 }
 
 func (q *reads) askLocked() {
 	q.nextID++
-	q.round.id = q.nextID
 	q.round.asked++
-	q.ask(q.round.id)
+	q.ask(q.nextID)
 }
 
-// answer brings the index of a question. Answers to questions that were
-// repeated meanwhile are as good: the index is committed.
+// answer brings the index of a question. That the question was repeated
+// meanwhile does not matter: every read of the round began before the first
+// one. Answers to earlier rounds are too old.
 func (q *reads) answer(id uint64, index base.Index) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	r := q.round
-	if r == nil || r.id != id {
+	if r == nil || id < r.first {
 		return
 	}
 	q.round = nil

@@ -54,13 +54,17 @@ type Server struct {
 	appliedTerm base.Term
 	answered    []answer // of the batch being applied
 	since       sinceCheckpoint
-	compactFrom time.Time
+	compactFrom time.Time // when the compaction under way began; zero if none
+	nextSlice   time.Time // of it
 
 	// Checkpoints.
 	tasks    chan func() // for the apply goroutine, see onApply
 	takeNow  chan take   // requests to the checkpointer
 	due      chan struct{}
 	reclaims chan struct{}
+
+	compactions chan struct{} // there is a compaction to carry out
+	overfull    chan struct{} // to the alarmer
 
 	stopOnce sync.Once
 	failed   chan error  // one place: why the server had to stop
@@ -81,17 +85,22 @@ func New(cfg Config) *Server {
 		stopped: make(chan struct{}),
 		ready:   make(chan struct{}),
 		ctx:     ctx, cancel: cancel,
-		tasks:    make(chan func(), 16),
-		takeNow:  make(chan take),
-		due:      make(chan struct{}, 1),
-		reclaims: make(chan struct{}, 1),
-		failed:   make(chan error, 1),
+		tasks:       make(chan func(), 16),
+		takeNow:     make(chan take),
+		due:         make(chan struct{}, 1),
+		reclaims:    make(chan struct{}, 1),
+		compactions: make(chan struct{}, 1),
+		overfull:    make(chan struct{}, 1),
+		failed:      make(chan error, 1),
 	}
 	s.lead.init()
 	s.applied.Store(uint64(cfg.Applied))
 	s.logBytes.Store(cfg.Log.Stats().Bytes)
 	s.appliedTerm = cfg.AppliedTerm
 	s.fault.report = s.Failed
+	if s.kv.CompactionPending() { // of the last run
+		s.compacting()
+	}
 	return s
 }
 
@@ -105,9 +114,11 @@ func (s *Server) Bind(r *replica.Replica) {
 func (s *Server) Start() {
 	s.spawn("checkpointer", s.checkpointLoop)
 	s.spawn("reclaimer", s.reclaimLoop)
+	s.spawn("compactor", s.compactLoop)
 	s.spawn("leader", s.leaderLoop)
 	s.spawn("monitor", s.monitorLoop)
 	s.spawn("publisher", s.publishLoop)
+	s.spawn("alarmer", s.alarmLoop)
 	s.spawn("reader", func() { s.repeatReads(s.cfg.Clock) })
 }
 

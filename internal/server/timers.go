@@ -51,6 +51,12 @@ func (g *gate) open() {
 	}
 }
 
+func (g *gate) isShut() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.busy != nil
+}
+
 // wait returns when the gate is open.
 func (g *gate) wait(ctx context.Context, stopped <-chan struct{}) error {
 	g.mu.Lock()

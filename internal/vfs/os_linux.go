@@ -59,3 +59,9 @@ func (f *osFile) tryLock() error {
 	}
 	return errno
 }
+
+func (f *osFile) startWriteback(off, n int64) error {
+	return f.control("sync_file_range", func(fd uintptr) error {
+		return unix.SyncFileRange(int(fd), off, n, unix.SYNC_FILE_RANGE_WRITE)
+	})
+}
