@@ -297,7 +297,7 @@ func TestCompactPhysical(t *testing.T) {
 		}
 		return err
 	}
-	must(t, await(t, later(compact), "the compaction"))
+	must(t, advanceUntil(f, time.Millisecond, later(compact), "the compaction"))
 	if f.kv.FinishedCompaction() != 2000 {
 		t.Fatalf("answered with compaction %d finished", f.kv.FinishedCompaction())
 	}
