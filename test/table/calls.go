@@ -16,6 +16,7 @@ import (
 	"google.golang.org/grpc/codes"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/mem"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/encoding/prototext"
 	"google.golang.org/protobuf/proto"
@@ -63,6 +64,14 @@ func unaryMethod(word string) (method, bool) {
 		return rpc[pb.LeaseLeasesRequest, pb.LeaseLeasesResponse]("/etcdserverpb.Lease/LeaseLeases"), true
 	case "memberlist":
 		return rpc[pb.MemberListRequest, pb.MemberListResponse]("/etcdserverpb.Cluster/MemberList"), true
+	case "status":
+		return rpc[pb.StatusRequest, pb.StatusResponse]("/etcdserverpb.Maintenance/Status"), true
+	case "alarm":
+		return rpc[pb.AlarmRequest, pb.AlarmResponse]("/etcdserverpb.Maintenance/Alarm"), true
+	case "defragment":
+		return rpc[pb.DefragmentRequest, pb.DefragmentResponse]("/etcdserverpb.Maintenance/Defragment"), true
+	case "moveleader":
+		return rpc[pb.MoveLeaderRequest, pb.MoveLeaderResponse]("/etcdserverpb.Maintenance/MoveLeader"), true
 	case "health":
 		return rpc[healthpb.HealthCheckRequest, healthpb.HealthCheckResponse]("/grpc.health.v1.Health/Check"), true
 	case "healthlist":
@@ -97,7 +106,7 @@ func callOptions() []grpc.CallOption {
 }
 
 // unary does one command with one answer.
-func (s *scene) unary(word, text string) (string, error) {
+func (s *scene) unary(ctx context.Context, word, text string) (string, error) {
 	switch word {
 	case "raw":
 		return s.raw(text)
@@ -116,7 +125,7 @@ func (s *scene) unary(word, text string) (string, error) {
 	if err := prototext.Unmarshal([]byte(text), request); err != nil {
 		return "", err
 	}
-	ctx, cancel := context.WithTimeout(s.outgoing(), patience)
+	ctx, cancel := context.WithTimeout(metadata.NewOutgoingContext(ctx, s.metadata), patience)
 	defer cancel()
 	if err := s.conn.Invoke(ctx, m.path, request, response, callOptions()...); err != nil {
 		return s.errorText(err), nil
@@ -185,6 +194,15 @@ func (s *scene) raw(text string) (string, error) {
 	var answer []byte
 	if err := s.conn.Invoke(ctx, path, []byte(body), &answer, grpc.ForceCodecV2(byteCodec{})); err != nil {
 		return s.errorText(err), nil
+	}
+	for _, word := range []string{"range", "put", "delete", "txn", "compact", "grant"} {
+		if m, _ := unaryMethod(word); m.path == path {
+			response := m.response()
+			if err := proto.Unmarshal(answer, response); err != nil {
+				return "", err
+			}
+			return s.message(response), nil
+		}
 	}
 	return "ok", nil
 }

@@ -32,6 +32,8 @@
 //	       R+1 without the dollar.
 //	$L1    a lease ID of the row's own; $x1 the same in hexadecimal
 //	$big(N)          N bytes of x
+//	$nest(N)         a transaction's success branch with N transactions inside each other
+//	$self            the ID of the member that answers
 //	@N{ ... }        the text N times, with $i counting from 0
 //	header{R+1}      a whole header: the answering member's ID, its cluster's ID, a
 //	                 term, and this revision. "bare" after it: the revision only.
@@ -39,24 +41,26 @@
 //	<left>           a remaining TTL below the granted one
 //	<chosen>, <hex>  a lease ID the server chose, and its text in a key
 //	<self>, <url>    the answering member's ID, one of its URLs
+//	<number>         a number above zero that is the member's own business
 //
 // # Commands
 //
 //	range put delete txn compact rangestream hashkv          KV
 //	grant revoke ttl leases                                  Lease
 //	lock unlock campaign proclaim leader resign              Lock, Election
-//	health healthlist memberlist                             others
+//	health healthlist memberlist status alarm defragment moveleader
 //	watch, watch2, keepalive, observe, healthwatch REQUEST   send on a stream, opened at its first use
 //	recv STREAM [sorted]     receive as many messages as there are > lines
 //	half STREAM              half-close it
 //	end STREAM               receive until it ends; > tells how
 //	go NAME COMMAND          run a command in the background
 //	join NAME                its answer
+//	abandon NAME             cancel it
 //	with KEY="value"         metadata of all calls and streams opened later in the row
-//	raw PATH "bytes"         send these bytes as the request of a unary RPC; > ok or an error
+//	raw PATH "bytes"         send these bytes as the request of a unary RPC
 //	rawstream PATH "bytes"   send these bytes, or nothing, on a stream and half-close it; > tells how it ends
 //	http2 PATH KEY="value" ... body="bytes"
-//	                         the same without a gRPC library, for what libraries refuse to send
+//	                         the same without a gRPC library, for what libraries refuse to send; > ok or an error
 //
 // Answers of a command that sends on a stream are awaited like those of recv.
 // That nothing is sent is shown by what comes next on the stream.

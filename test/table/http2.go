@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -51,10 +52,18 @@ func writeRequest(conn net.Conn, framer *http2.Framer, host, path string, header
 	}
 	var block bytes.Buffer
 	encoder := hpack.NewEncoder(&block)
-	all := append([][2]string{
+	all := [][2]string{
 		{":method", "POST"}, {":scheme", "http"}, {":path", path}, {":authority", host},
 		{"content-type", "application/grpc"}, {"te", "trailers"},
-	}, headers...)
+	}
+	for _, h := range headers {
+		i := slices.IndexFunc(all[:6], func(usual [2]string) bool { return usual[0] == h[0] })
+		if i >= 0 {
+			all[i] = h
+		} else {
+			all = append(all, h)
+		}
+	}
 	for _, h := range all {
 		if err := encoder.WriteField(hpack.HeaderField{Name: h[0], Value: h[1]}); err != nil {
 			return err
@@ -86,9 +95,11 @@ func (s *scene) readStatus(framer *http2.Framer) (string, error) {
 		case *http2.GoAwayFrame:
 			return "goaway " + f.ErrCode.String(), nil
 		case *http2.MetaHeadersFrame:
-			var code, message string
+			var code, message, http string
 			for _, h := range f.Fields {
 				switch h.Name {
+				case ":status":
+					http = h.Value
 				case "grpc-status":
 					code = h.Value
 				case "grpc-message":
@@ -97,6 +108,9 @@ func (s *scene) readStatus(framer *http2.Framer) (string, error) {
 			}
 			if code == "" && !f.StreamEnded() {
 				continue
+			}
+			if code == "" {
+				return "http " + http, nil
 			}
 			if code == "0" {
 				return "ok", nil

@@ -66,13 +66,8 @@ func (s *scene) fields(m protoreflect.Message) string {
 
 func (s *scene) field(in protoreflect.Message, f protoreflect.FieldDescriptor, value protoreflect.Value) string {
 	name := string(f.Name())
-	if in.Descriptor().FullName() == "etcdserverpb.Member" {
-		switch {
-		case name == "ID" && value.Uint() == s.memberID:
-			return "ID:<self>"
-		case strings.HasSuffix(name, "URLs"):
-			return name + ":<url>"
-		}
+	if text, masked := s.mask(in.Descriptor().Name(), name, value); masked {
+		return name + ":" + text
 	}
 	switch f.Kind() {
 	case protoreflect.MessageKind:
@@ -93,6 +88,25 @@ func (s *scene) field(in protoreflect.Message, f protoreflect.FieldDescriptor, v
 		return name + ":" + s.number(in, name, value.Int())
 	}
 	return fmt.Sprintf("%s:%v", name, value.Interface())
+}
+
+// mask replaces what belongs to the member that answers.
+func (s *scene) mask(in protoreflect.Name, name string, value protoreflect.Value) (text string, masked bool) {
+	switch {
+	case in == "Member" && name == "ID", in == "AlarmMember" && name == "memberID", in == "StatusResponse" && name == "leader":
+		if value.Uint() == s.memberID {
+			return "<self>", true
+		}
+	case in == "Member" && strings.HasSuffix(name, "URLs"):
+		return "<url>", true
+	case in == "StatusResponse" && (strings.HasPrefix(name, "raft") || name == "dbSize" || name == "dbSizeInUse"):
+		return "<number>", true
+	case in == "StatusResponse" && name == "errors":
+		// The text form of protobuf has one space or two, on purpose.
+		text := strings.ReplaceAll(value.String(), "  ", " ")
+		return strconv.Quote(strings.ReplaceAll(text, strconv.FormatUint(s.memberID, 10), "<self>")), true
+	}
+	return "", false
 }
 
 // header prints what the API promises of a header: all four fields, the

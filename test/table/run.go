@@ -38,7 +38,13 @@ type scene struct {
 	revision   int64 // of the store when the row began
 	lease      int64 // the row's lease IDs are lease+1 to lease+15
 	streams    map[string]*stream
-	background map[string]chan string
+	background map[string]call
+}
+
+// call is a command in the background.
+type call struct {
+	done   chan string
+	cancel context.CancelFunc
 }
 
 // Run runs all rows against the server behind conn, which must be fresh: one
@@ -84,7 +90,7 @@ func (to *target) run(t *testing.T, f *file, r *row, number int) {
 	s := &scene{
 		target: to, ctx: ctx, metadata: metadata.MD{},
 		prefix: fmt.Sprintf("t%05d/", number), revision: now.Header.Revision, lease: leaseBase + int64(number)*16,
-		streams: map[string]*stream{}, background: map[string]chan string{},
+		streams: map[string]*stream{}, background: map[string]call{},
 	}
 	rewrite := os.Getenv("KEELSON_TABLE_REWRITE") != ""
 	for _, st := range r.steps {
@@ -122,18 +128,23 @@ func (s *scene) perform(st *step) ([]string, error) {
 		name, command, _ := strings.Cut(rest, " ")
 		word, rest, _ := strings.Cut(command, " ")
 		done := make(chan string, 1)
-		s.background[name] = done
+		ctx, cancel := context.WithCancel(s.ctx)
+		s.background[name] = call{done, cancel}
 		go func() {
-			answer, err := s.unary(word, rest)
+			defer cancel()
+			answer, err := s.unary(ctx, word, rest)
 			if err != nil {
 				answer = err.Error()
 			}
 			done <- answer
 		}()
 		return nil, nil
+	case "abandon":
+		s.background[rest].cancel()
+		return nil, nil
 	case "join":
 		select {
-		case answer := <-s.background[rest]:
+		case answer := <-s.background[rest].done:
 			return []string{answer}, nil
 		case <-time.After(patience):
 			return nil, fmt.Errorf("%s did not end", rest)
@@ -152,13 +163,14 @@ func (s *scene) perform(st *step) ([]string, error) {
 		}
 		return s.receive(word, len(st.want), false)
 	}
-	answer, err := s.unary(word, rest)
+	answer, err := s.unary(s.ctx, word, rest)
 	return []string{answer}, err
 }
 
 var (
 	revisionVariable = regexp.MustCompile(`\$R([+-]\d+)?`)
 	leaseVariable    = regexp.MustCompile(`\$([Lx])(\d+)`)
+	nestVariable     = regexp.MustCompile(`\$nest\((\d+)\)`)
 	bigVariable      = regexp.MustCompile(`\$big\((\d+)\)`)
 	repetition       = regexp.MustCompile(`@(\d+)\{`)
 )
@@ -192,6 +204,11 @@ func (s *scene) expand(text string) (string, error) {
 		}
 		return strconv.FormatInt(s.lease+n, 10)
 	})
+	text = nestVariable.ReplaceAllStringFunc(text, func(v string) string {
+		n, _ := strconv.Atoi(nestVariable.FindStringSubmatch(v)[1])
+		return strings.Repeat("success{request_txn{", n) + strings.Repeat("}}", n)
+	})
+	text = strings.ReplaceAll(text, "$self", strconv.FormatUint(s.memberID, 10))
 	text = bigVariable.ReplaceAllStringFunc(text, func(v string) string {
 		n, _ := strconv.Atoi(bigVariable.FindStringSubmatch(v)[1])
 		return strings.Repeat("x", n)
