@@ -7,6 +7,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -47,6 +48,27 @@ func TestDifferential(t *testing.T) {
 	t.Logf("first seed %d: %d sequences, %d requests to each server, %d events, %d differences, etcd crashed %d times",
 		first, c.sequences.Load(), c.requests.Load(), c.events.Load(), c.differences.Load(), c.crashes.Load())
 	t.Logf("kinds of answers:\n%s", c.kinds.table())
+}
+
+// campaign is what the lanes of one test share.
+type campaign struct {
+	t           *testing.T
+	deadline    time.Time
+	sequences   atomic.Int64
+	requests    atomic.Int64
+	events      atomic.Int64 // that etcd sent
+	differences atomic.Int64
+	crashes     atomic.Int64 // of etcd
+	kinds       *tally
+}
+
+func (c *campaign) more() bool {
+	return time.Now().Before(c.deadline) && c.differences.Load() < differenceLimit
+}
+
+func (c *campaign) count(requests int) {
+	c.sequences.Add(1)
+	c.requests.Add(int64(requests))
 }
 
 // lane runs sequences with rising seeds until the time is up.

@@ -185,3 +185,17 @@ func short(text string) string {
 	}
 	return fmt.Sprintf("%s ... (%d bytes)", text[:limit], len(text))
 }
+
+// compareState reads everything there is, now and hashed.
+func (r *run) compareState() error {
+	if err := r.finishCompaction(); err != nil {
+		return err
+	}
+	if _, err := r.must(rpcRange, &pb.RangeRequest{Key: []byte{0}, RangeEnd: []byte{0}}); err != nil {
+		return err
+	}
+	if _, err := r.must(rpcLeases, &pb.LeaseLeasesRequest{}); err != nil {
+		return err
+	}
+	return r.hash(0)
+}

@@ -2,47 +2,9 @@ package compat
 
 import (
 	"slices"
-	"sync/atomic"
 	"testing"
 	"time"
-
-	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 )
-
-// campaign is what the lanes of one test share.
-type campaign struct {
-	t           *testing.T
-	deadline    time.Time
-	sequences   atomic.Int64
-	requests    atomic.Int64
-	events      atomic.Int64 // that etcd sent
-	differences atomic.Int64
-	crashes     atomic.Int64 // of etcd
-	kinds       *tally
-}
-
-func (c *campaign) more() bool {
-	return time.Now().Before(c.deadline) && c.differences.Load() < differenceLimit
-}
-
-func (c *campaign) count(requests int) {
-	c.sequences.Add(1)
-	c.requests.Add(int64(requests))
-}
-
-// compareState reads everything there is, now and hashed.
-func (r *run) compareState() error {
-	if err := r.finishCompaction(); err != nil {
-		return err
-	}
-	if _, err := r.must(rpcRange, &pb.RangeRequest{Key: []byte{0}, RangeEnd: []byte{0}}); err != nil {
-		return err
-	}
-	if _, err := r.must(rpcLeases, &pb.LeaseLeasesRequest{}); err != nil {
-		return err
-	}
-	return r.hash(0)
-}
 
 const (
 	// shrinkTime bounds the search; every try starts two fresh servers.
