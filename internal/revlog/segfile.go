@@ -194,6 +194,7 @@ func (sf *segFile) flush(src *source, upTo int64) error {
 	if _, err := sf.f.WriteAt(src.tail[from-src.tailOff:upTo-src.tailOff], from); err != nil {
 		return err
 	}
+	vfs.StartWriteback(sf.f, from, upTo-from)
 	sf.write.written = upTo
 	return nil
 }
