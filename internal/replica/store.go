@@ -68,7 +68,7 @@ func (w *logWriter) store(msgs []*pb.Message, flush bool) error {
 			return errors.New("a leader sent a snapshot: this version cannot install one; " +
 				"remove this member, empty its data directory and add it again")
 		}
-		w.ents = append(w.ents, m.Entries...)
+		w.add(m.Entries)
 		if m.Term != nil || m.Vote != nil || m.Commit != nil {
 			mustSync = mustSync || m.GetTerm() != w.stored.GetTerm() || m.GetVote() != w.stored.GetVote()
 			w.stored = &pb.HardState{Term: proto.Uint64(m.GetTerm()), Vote: proto.Uint64(m.GetVote()), Commit: proto.Uint64(m.GetCommit())}
@@ -90,6 +90,21 @@ func (w *logWriter) store(msgs []*pb.Message, flush bool) error {
 	w.storage.Append(w.ents)
 	clear(w.ents)
 	return nil
+}
+
+// add adds entries to the batch. A new leader's entries may replace some that
+// are still in it: those were never needed on disk.
+func (w *logWriter) add(ents []*pb.Entry) {
+	if len(ents) > 0 && len(w.ents) > 0 {
+		from, at := w.ents[0].GetIndex(), ents[0].GetIndex()
+		switch keep := at - from; {
+		case at <= from:
+			w.ents = w.ents[:0]
+		case keep < uint64(len(w.ents)):
+			w.ents = w.ents[:keep]
+		}
+	}
+	w.ents = append(w.ents, ents...)
 }
 
 // acknowledge returns the responses that waited for the storage work in msgs.
