@@ -9,12 +9,12 @@
 // before their first message is read.
 //
 // Register puts the services on any grpc.ServiceRegistrar: KV, Watch, Lease,
-// Cluster, Maintenance, Lock, Election and Health. The gate, the counters and
+// Cluster, Maintenance, Auth, Lock, Election and Health. The gate, the counters and
 // the error mapping are part of the registered methods and not interceptors,
 // so that every engine that can run a ServiceDesc behaves alike. The engine
 // must use Codec, because hot requests are not proto messages; ServerOptions
-// sets up grpc-go that way. The Auth service is not registered yet: its
-// methods answer Unimplemented.
+// sets up grpc-go that way. Auth answers as an empty store does that nothing
+// can be added to (auth.go).
 //
 // Left to others: identity and permissions, consistency, proposals, answers
 // (package server); events (package watch); JSON (package web).

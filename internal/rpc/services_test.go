@@ -313,14 +313,32 @@ func TestRangeStream(t *testing.T) {
 	}
 }
 
+// TestEmptyAuthStore: authentication is off and there is nobody; a client that
+// has credentials may go on without using them.
+func TestEmptyAuthStore(t *testing.T) {
+	r := serve(t, &fakeMember{})
+	auth := pb.NewAuthClient(r.conn)
+	st, err := auth.AuthStatus(t.Context(), &pb.AuthStatusRequest{})
+	if err != nil || st.Enabled || st.AuthRevision != 1 {
+		t.Errorf("status %v, %v", st, err)
+	}
+	if users, err := auth.UserList(t.Context(), &pb.AuthUserListRequest{}); err != nil || len(users.Users) != 0 {
+		t.Errorf("users %v, %v", users, err)
+	}
+	_, err = auth.Authenticate(t.Context(), &pb.AuthenticateRequest{Name: "u", Password: "p"})
+	wantError(t, err, errs.ErrAuthNotEnabled)
+	_, err = auth.AuthEnable(t.Context(), &pb.AuthEnableRequest{})
+	wantError(t, err, errs.ErrRootUserNotExist)
+	_, err = auth.RoleGet(t.Context(), &pb.AuthRoleGetRequest{Role: "r"})
+	wantError(t, err, errs.ErrRoleNotFound)
+	_, err = auth.UserAdd(t.Context(), &pb.AuthUserAddRequest{Name: "u"})
+	wantError(t, err, errNoUsers)
+}
+
 // TestUnregistered: what is not served says so.
 func TestUnregistered(t *testing.T) {
 	r := serve(t, &fakeMember{})
-	_, err := pb.NewAuthClient(r.conn).AuthEnable(t.Context(), &pb.AuthEnableRequest{})
-	if status.Code(err) != codes.Unimplemented {
-		t.Errorf("auth: %v", err)
-	}
-	_, err = r.invokeRaw(t.Context(), "/etcdserverpb.KV/Nonsense", nil)
+	_, err := r.invokeRaw(t.Context(), "/etcdserverpb.KV/Nonsense", nil)
 	if status.Code(err) != codes.Unimplemented {
 		t.Errorf("unknown method: %v", err)
 	}
