@@ -100,7 +100,12 @@ type crashWriter struct {
 	acknowledged func()
 
 	seq    int
-	leases []clientv3.LeaseID
+	leases []leasedKey
+}
+
+type leasedKey struct {
+	id  clientv3.LeaseID
+	key string
 }
 
 // run works until the first error, which is the end of the member.
@@ -177,21 +182,25 @@ func (w *crashWriter) grant(ctx context.Context, key string) error {
 		return err
 	}
 	w.led.leaseGranted(r.ID)
-	w.leases = append(w.leases, r.ID)
-	return w.change(ctx, clientv3.OpPut(key+"/leased", w.value(), clientv3.WithLease(r.ID)))
+	key += "/leased"
+	w.leases = append(w.leases, leasedKey{r.ID, key})
+	return w.change(ctx, clientv3.OpPut(key, w.value(), clientv3.WithLease(r.ID)))
 }
 
 func (w *crashWriter) revoke(ctx context.Context) error {
 	if len(w.leases) == 0 {
 		return nil
 	}
-	id := w.leases[0]
+	l := w.leases[0]
 	w.leases = w.leases[1:]
-	w.led.leaseRevoking(id)
-	if _, err := w.cli.Revoke(ctx, id); err != nil {
+	a := w.led.leaseRevoking(l.id, l.key)
+	r, err := w.cli.Revoke(ctx, l.id)
+	if err != nil {
+		w.led.settle(a, 0, err)
 		return err
 	}
-	w.led.leaseRevoked(id)
+	w.led.settle(a, r.Header.Revision, nil)
+	w.led.leaseRevoked(l.id)
 	return nil
 }
 

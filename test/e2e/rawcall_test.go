@@ -40,10 +40,18 @@ func rawCall(ctx context.Context, c *grpc.ClientConn, method string, request []b
 	return answer, err
 }
 
+// statusOf is the status of a call that failed.
+func statusOf(err error) (*status.Status, bool) {
+	if err == nil {
+		return nil, false
+	}
+	return status.FromError(err)
+}
+
 // wantStatus checks code and text of an error.
 func wantStatus(t *testing.T, what string, err error, code codes.Code, text string) {
 	t.Helper()
-	if s, _ := status.FromError(err); err == nil || s.Code() != code || s.Message() != text {
+	if s, ok := statusOf(err); !ok || s.Code() != code || s.Message() != text {
 		t.Errorf("%s: %v, want %v %q", what, err, code, text)
 	}
 }
