@@ -55,6 +55,10 @@ func Register(r grpc.ServiceRegistrar, d Deps, hs *health.Server) {
 	unary(s, "Downgrade", d.Maintenance.Downgrade)
 	s.register(r)
 
+	s = newService(g, "etcdserverpb.Auth")
+	(&authService{d.Info}).register(s)
+	s.register(r)
+
 	recipes := &recipe{kv: kv, lease: leases, watch: d.Watch, info: d.Info}
 	s = newService(g, "v3lockpb.Lock")
 	unary(s, "Lock", recipes.lock)
