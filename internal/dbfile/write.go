@@ -87,7 +87,7 @@ func Write(ctx context.Context, path string, c *Content) (err error) {
 func (c *Content) putSmall(tx *bolt.Tx) error {
 	p := putter{tx: tx}
 	for _, name := range bucketNames {
-		if _, err := tx.CreateBucketIfNotExists([]byte(name)); err != nil {
+		if _, err := tx.CreateBucket([]byte(name)); err != nil {
 			return err
 		}
 	}
