@@ -122,11 +122,10 @@ func (rc *recoverer) recover(ctx context.Context, r *recovered) error {
 		return fmt.Errorf("there is a checkpoint in %s, but no raft log in %s: bring the raft log back, "+
 			"or move the data directory away to start empty", r.snapDir, r.walDir)
 	}
-	if err := rc.openStores(r, ck); err != nil {
+	if r.checkpoints, err = keptCheckpoints(ck, older); err != nil {
 		return err
 	}
-	r.checkpoints, err = keptCheckpoints(ck, older)
-	if err != nil {
+	if err := rc.openStores(r, ck); err != nil {
 		return err
 	}
 	if r.isNew {
@@ -196,9 +195,11 @@ func (rc *recoverer) openStores(r *recovered, ck *snap.Checkpoint) (err error) {
 	if ck == nil {
 		r.log, err = revlog.Create(opts)
 	} else {
-		var m revlog.Manifest
-		if m, err = revlog.ParseManifest(ck.Log); err != nil {
-			return err
+		newest := len(r.checkpoints) - 1
+		m := r.checkpoints[newest].Manifest
+		opts.Older = make([]revlog.Manifest, newest)
+		for i := range opts.Older {
+			opts.Older[i] = r.checkpoints[i].Manifest
 		}
 		r.applied, r.appliedTerm = ck.Applied, ck.AppliedTerm
 		pos = mvcc.Position{Revision: ck.Revision, CompactRev: ck.CompactRev, Scheduled: ck.ScheduledCompact}

@@ -60,7 +60,9 @@ func (l *Log) closeAll() error {
 //
 //	named by m           stays
 //	ID not below NextID  made after m was captured: deleted
-//	any other segment    may belong to an older checkpoint: stays until Retain
+//	named by Older       belongs to an older checkpoint: stays until Retain
+//	any other segment    the spare of back then, perhaps used since: deleted,
+//	                     or left to Retain when Older is not known
 //	temporary file, sidecar of the active segment: deleted
 func (l *Log) adoptDir(m Manifest) error {
 	if err := l.opts.FS.MkdirAll(l.opts.Dir); err != nil {
@@ -82,13 +84,20 @@ func (l *Log) adoptDir(m Manifest) error {
 		l.mu.onDisk[s.ID] = nil
 		l.mu.retained[s.ID] = true
 	}
+	older := map[uint64]bool{}
+	for _, o := range l.opts.Older {
+		for _, s := range o.Segments {
+			older[s.ID] = true
+		}
+	}
 	for _, name := range names {
 		id, suffix, ok := parseName(name)
 		if !ok {
 			continue
 		}
 		info, isNamed := named[id]
-		stale := id >= m.NextID || suffix == sidecarSuffix && isNamed && !info.Sealed
+		stale := id >= m.NextID || suffix == sidecarSuffix && isNamed && !info.Sealed ||
+			!isNamed && !older[id] && l.opts.Older != nil
 		switch {
 		case suffix == sidecarSuffix+tempSuffix,
 			stale && (suffix == segmentSuffix || suffix == sidecarSuffix):

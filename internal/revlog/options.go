@@ -32,6 +32,13 @@ type Options struct {
 	SegmentBytes int64 // a segment is sealed before it grows beyond; 0 is DefaultSegmentBytes
 	TailBytes    int   // heap buffer of the newest records; 0 is DefaultTailBytes
 
+	// Older are the manifests of the other checkpoints that are kept. Open
+	// deletes what neither they nor its own manifest name: on a full disk the
+	// spare segment of the last life would otherwise take the room that is
+	// needed to bring its records back. With nil it is not known what they
+	// name, and Open leaves that to Retain.
+	Older []Manifest
+
 	Logger *zap.Logger // nil is silence
 	Clock  clock.Clock // nil is clock.Real
 
