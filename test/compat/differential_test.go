@@ -23,7 +23,7 @@ const (
 	sliceTime = 50 * time.Second
 	// lanes is how many pairs are compared at the same time. Watchers wait for
 	// etcd's sync loop of 100 ms; meanwhile the others work.
-	lanes = 2
+	lanes = 3
 	// differenceLimit ends a run that finds one difference after the other.
 	differenceLimit = 4
 )
@@ -37,6 +37,7 @@ func TestDifferential(t *testing.T) {
 	deadline := time.Now().Add(runTime(t))
 	first := firstSeed(t)
 	c := &campaign{t: t, deadline: deadline, kinds: newTally()}
+	stop := c.progress()
 	t.Run("lanes", func(t *testing.T) {
 		for lane := range lanes {
 			t.Run(strconv.Itoa(lane), func(t *testing.T) {
@@ -45,8 +46,8 @@ func TestDifferential(t *testing.T) {
 			})
 		}
 	})
-	t.Logf("first seed %d: %d sequences, %d requests to each server, %d events, %d differences, etcd crashed %d times",
-		first, c.sequences.Load(), c.requests.Load(), c.events.Load(), c.differences.Load(), c.crashes.Load())
+	stop()
+	t.Logf("first seed %d: %s", first, c)
 	t.Logf("kinds of answers:\n%s", c.kinds.table())
 }
 
@@ -60,6 +61,28 @@ type campaign struct {
 	differences atomic.Int64
 	crashes     atomic.Int64 // of etcd
 	kinds       *tally
+}
+
+func (c *campaign) String() string {
+	return fmt.Sprintf("%d sequences, %d requests to each server, %d events, %d differences, etcd crashed %d times",
+		c.sequences.Load(), c.requests.Load(), c.events.Load(), c.differences.Load(), c.crashes.Load())
+}
+
+// progress prints a line every minute, for those who look at a long run.
+func (c *campaign) progress() (stop func()) {
+	tick := time.NewTicker(time.Minute)
+	done := make(chan struct{})
+	go func() {
+		for {
+			select {
+			case now := <-tick.C:
+				fmt.Println(now.Format(time.TimeOnly), c)
+			case <-done:
+				return
+			}
+		}
+	}()
+	return func() { tick.Stop(); close(done) }
 }
 
 func (c *campaign) more() bool {

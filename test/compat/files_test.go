@@ -37,7 +37,9 @@ func TestLogAfterStop(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	member.stop()
+	if err := member.stop(); err != nil {
+		t.Fatal(err)
+	}
 
 	log := readLog(t, member.dir)
 	if log.metadata.GetNodeID() != status.Header.MemberId || log.metadata.GetClusterID() != status.Header.ClusterId {

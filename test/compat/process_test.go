@@ -110,10 +110,10 @@ func runKeeper() {
 		os.Exit(1)
 	}
 	go func() {
-		line, _ := bufio.NewReader(os.Stdin).ReadString('\n')
-		if line == "stop\n" {
+		in := bufio.NewReader(os.Stdin)
+		if line, _ := in.ReadString('\n'); line == "stop\n" {
 			cmd.Process.Signal(syscall.SIGTERM)
-			return
+			in.ReadString('\n') // until the test has lost its patience, or is gone
 		}
 		cmd.Process.Kill()
 	}()
@@ -236,12 +236,14 @@ func (s *server) start(ready string) error {
 }
 
 // stop ends the server in order.
-func (s *server) stop() {
+func (s *server) stop() error {
 	io.WriteString(s.stdin, "stop\n")
 	select {
 	case <-s.done:
+		return nil
 	case <-time.After(startLimit):
 		s.kill()
+		return fmt.Errorf("%s did not stop within %v:\n%s", s.kind, startLimit, s.said())
 	}
 }
 

@@ -110,12 +110,15 @@ func opRestart(r *run, g *gen) error {
 	r.notef("restart, orderly: %t", orderly)
 	var errs [2]error
 	r.each(func(i int, s *side) {
+		s.conn.Close()
 		if orderly {
-			s.server.stop()
+			errs[i] = s.server.stop()
 		} else {
 			s.server.kill()
 		}
-		s.conn.Close()
+		if errs[i] != nil {
+			return
+		}
 		opts := r.options(i)
 		opts.clientURL, opts.peerURL = s.server.clientURL, s.server.peerURL
 		again, err := launch(r.t, s.server.kind, opts)
