@@ -30,5 +30,6 @@
 //	KEELSON_COMPAT_SEED=1        first seed (default: 1, so that CI is repeatable; "random" for another one each time)
 //	KEELSON_COMPAT_REPLAY=...    run only these operations, as printed with a difference
 //	KEELSON_COMPAT_BIN=path      use this Keelson binary instead of building one ("etcd": compare etcd with itself)
-//	KEELSON_TESTDATA=dir         where k8s.db.gz is; "none" leaves the test with real data out
+//	KEELSON_TESTDATA=dir         where k8s.db.gz is; without it the test with real data is skipped
+//	KEELSON_REQUIRE_TESTDATA=1   then it fails instead
 package compat
