@@ -244,7 +244,7 @@ func TestRestart(t *testing.T) {
 	}
 	n.machine.untilApplied("e299")
 	n.Stop()
-	log, last := n.log, base.Index(len(n.log.ents))
+	log, last, hard := n.log, base.Index(len(n.log.ents)), n.log.hard
 	for _, applied := range []base.Index{1, 100, last} {
 		for _, inMemory := range []int{0, 50, int(last)} {
 			m := newMachine(t)
@@ -271,7 +271,7 @@ func TestRestart(t *testing.T) {
 				t.Fatalf("applied %d: %d entries were applied again, want %d", applied, got, want)
 			}
 			r.Stop()
-			log.ents = log.ents[:last] // as it was
+			log.ents, log.hard = log.ents[:last], hard // as it was
 		}
 	}
 }

@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"errors"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -297,7 +298,11 @@ func TestCompactPhysical(t *testing.T) {
 		}
 		return err
 	}
-	must(t, advanceUntil(f, time.Millisecond, later(compact), "the compaction"))
+	compacted := later(compact)
+	for !f.physical.isShut() { // its clock stands still until it is applied
+		runtime.Gosched()
+	}
+	must(t, advanceUntil(f, 10*time.Microsecond, compacted, "the compaction"))
 	if f.kv.FinishedCompaction() != 2000 {
 		t.Fatalf("answered with compaction %d finished", f.kv.FinishedCompaction())
 	}
