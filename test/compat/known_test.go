@@ -54,7 +54,7 @@ func TestKnownDifferences(t *testing.T) {
 			return err
 		},
 		"A1": func() error {
-			_, err := pb.NewAuthClient(conn).AuthEnable(ctx, &pb.AuthEnableRequest{})
+			_, err := pb.NewAuthClient(conn).UserAdd(ctx, &pb.AuthUserAddRequest{Name: "user", Password: "secret"})
 			return err
 		},
 	} {

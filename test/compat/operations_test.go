@@ -50,6 +50,7 @@ func operations() []operation {
 		{"election", 4, opElection},
 		{"cluster", 10, opCluster},
 		{"bad text", 2, opBadText},
+		{"auth", 5, opAuth},
 		{"restart", 3, opRestart},
 		{"expiry", 1, opExpiry},
 	}
