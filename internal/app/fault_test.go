@@ -245,6 +245,30 @@ func TestFullDisk(t *testing.T) {
 	stopMember(t, m)
 }
 
+// TestLongFullDisk: a disk that stays full while deletes go on and on does not
+// stop the member: what the raft log keeps for convenience is given up.
+func TestLongFullDisk(t *testing.T) {
+	sizes := Sizes{WALSegmentBytes: 32 << 10, RevlogSegmentBytes: 32 << 10, RevlogTailBytes: 1 << 10, CheckpointBytes: 8 << 10}
+	disk := vfs.NewMem()
+	m := startSized(t, disk, sizes, nil)
+	disk.SetQuota(disk.UsedBytes() + 400<<10)
+	var err error
+	for i := 0; err == nil && i < 5000; i++ {
+		put := request{wire.KindPut, &pb.PutRequest{Key: fmt.Appendf(nil, "k%04d", i), Value: make([]byte, 900)}}
+		_, err = put.send(t.Context(), t, m)
+	}
+	if !errors.Is(err, errs.ErrNoSpace) {
+		t.Fatal(err)
+	}
+	for i := range 20_000 {
+		gone := request{wire.KindDeleteRange, &pb.DeleteRangeRequest{Key: fmt.Appendf(nil, "missing%d", i)}}
+		if _, err := gone.send(t.Context(), t, m); err != nil {
+			t.Fatalf("delete %d on a full disk: %v", i, err)
+		}
+	}
+	stopMember(t, m)
+}
+
 // TestQuota: the space quota raises one alarm and refuses writes until it is
 // disarmed, whatever is given back meanwhile; deletes go on.
 func TestQuota(t *testing.T) {

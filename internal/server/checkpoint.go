@@ -212,9 +212,25 @@ func (s *Server) release(keep int) error {
 		manifests[i] = k.Manifest
 	}
 	s.cfg.Log.Retain(manifests...)
-	// The raft log must reach back to the older checkpoint, and far enough
-	// for members that lag.
-	catchUp := base.Index(s.cfg.CatchUpEntries)
+	if s.spaceOK() == nil {
+		return s.releaseLog(base.Index(s.cfg.CatchUpEntries))
+	}
+	// On a full disk members that lag are no reason to keep anything.
+	if err := s.releaseLog(0); err != nil {
+		return err
+	}
+	if err := s.cfg.WAL.PurgeReleased(); err != nil {
+		return err
+	}
+	if s.spaceOK() != nil { // has the next files tried again
+		s.log.Warn("the disk is full, and nothing is left that could be given back")
+	}
+	return nil
+}
+
+// releaseLog lets go of the raft log before the older checkpoint, but leaves
+// catchUp entries before the newest for members that lag.
+func (s *Server) releaseLog(catchUp base.Index) error {
 	newest := s.cfg.Checkpoints[len(s.cfg.Checkpoints)-1].Applied
 	if newest <= catchUp {
 		return nil

@@ -125,11 +125,8 @@ func (s *Server) CheckQuota(ctx context.Context, cost int64) error {
 	if cost <= 0 {
 		return nil
 	}
-	if err := s.cfg.Log.SpaceOK(); err != nil {
-		return s.diskFull("revision log", err)
-	}
-	if err := s.cfg.WAL.SpaceOK(); err != nil {
-		return s.diskFull("raft log", err)
+	if err := s.spaceOK(); err != nil {
+		return s.diskFull(err)
 	}
 	if !s.overQuota(cost) {
 		return nil

@@ -2,6 +2,8 @@ package server
 
 import (
 	"context"
+	"fmt"
+	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.uber.org/zap"
@@ -49,11 +51,30 @@ func (s *Server) alarmLoop() {
 	}
 }
 
-// diskFull refuses a write because there is no room for its file. Deletes,
+// spaceOK reports whether the next files of both logs have their room.
+func (s *Server) spaceOK() error {
+	if err := s.cfg.Log.SpaceOK(); err != nil {
+		return fmt.Errorf("revision log: %w", err)
+	}
+	if err := s.cfg.WAL.SpaceOK(); err != nil {
+		return fmt.Errorf("raft log: %w", err)
+	}
+	return nil
+}
+
+// diskFull refuses a write because there is no room for the next file. Deletes,
 // compaction and reads go on in the room that is held back; as soon as the next
-// file can be reserved writes are let in again.
-func (s *Server) diskFull(what string, err error) error {
-	s.log.Warn("refused a write: the disk is full; free some space and writes go on by themselves",
-		zap.String("file", what), zap.Error(err))
+// files can be reserved writes are let in again. A checkpoint lets go of what
+// is only kept for others' convenience.
+func (s *Server) diskFull(err error) error {
+	now := s.cfg.Clock.Now()
+	if last := s.fullSince.Load(); last == nil || now.Sub(*last) >= fullDiskPause {
+		s.fullSince.Store(&now)
+		s.log.Warn("refusing writes: the disk is full; free some space and writes go on by themselves", zap.Error(err))
+		s.requestCheckpoint()
+	}
 	return errs.ErrNoSpace
 }
+
+// fullDiskPause is how often a full disk is logged and looked at again.
+const fullDiskPause = 5 * time.Second

@@ -42,6 +42,7 @@ type Server struct {
 	applied     atomic.Uint64
 	logBytes    atomic.Int64 // what the space quota counts, as of the last batch
 	leaderSince atomic.Pointer[time.Time]
+	fullSince   atomic.Pointer[time.Time] // when a full disk was last logged
 	fault       fault
 	physical    gate // shut while a compaction is being carried out
 	lead        leadership

@@ -29,6 +29,14 @@ func (w *WAL) ReleaseTo(index base.Index) error {
 	return errors.Join(err, w.purge(held))
 }
 
+// PurgeReleased deletes every released file, whatever Options.MaxFiles says: on
+// a full disk they are the first thing to go.
+func (w *WAL) PurgeReleased() error {
+	w.release.Lock()
+	defer w.release.Unlock()
+	return w.purgeTo(0)
+}
+
 // dropTo takes the segments below index out of the index. A segment goes when
 // its successor's name says that every entry before it is below index.
 func (w *WAL) dropTo(index base.Index) (dropped []*segment, held int) {
@@ -53,9 +61,14 @@ func (w *WAL) purge(held int) error {
 	if w.opts.MaxFiles <= 0 {
 		return nil
 	}
+	return w.purgeTo(max(w.opts.MaxFiles-held, 0))
+}
+
+// purgeTo is purge with the number of released files to keep.
+func (w *WAL) purgeTo(keep int) error {
 	files := w.release.files
 	removed := false
-	for len(files) > 0 && len(files)+held > w.opts.MaxFiles {
+	for len(files) > keep {
 		name := w.opts.path(files[0])
 		if err := w.opts.FS.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("wal: delete released segment: %w", err)
