@@ -251,7 +251,7 @@ func TestLongFullDisk(t *testing.T) {
 	sizes := Sizes{WALSegmentBytes: 32 << 10, RevlogSegmentBytes: 32 << 10, RevlogTailBytes: 1 << 10, CheckpointBytes: 8 << 10}
 	disk := vfs.NewMem()
 	m := startSized(t, disk, sizes, nil)
-	disk.SetQuota(disk.UsedBytes() + 400<<10)
+	disk.SetQuota(disk.UsedBytes() + 200<<10)
 	var err error
 	for i := 0; err == nil && i < 5000; i++ {
 		put := request{wire.KindPut, &pb.PutRequest{Key: fmt.Appendf(nil, "k%04d", i), Value: make([]byte, 900)}}
