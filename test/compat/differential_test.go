@@ -23,7 +23,7 @@ const (
 	sliceTime = 50 * time.Second
 	// lanes is how many pairs are compared at the same time. Watchers wait for
 	// etcd's sync loop of 100 ms; meanwhile the others work.
-	lanes = 3
+	lanes = 2
 	// differenceLimit ends a run that finds one difference after the other.
 	differenceLimit = 4
 )
