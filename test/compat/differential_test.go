@@ -116,7 +116,7 @@ func (c *campaign) lane(t *testing.T, seed uint64) {
 			if last := r.sides[0].server.lastWords(); last != "" {
 				// docs/compat.md, row T1: not an answer that we could agree with.
 				c.crashes.Add(1)
-				t.Logf("etcd crashed: %s\n%s", last, replayCommand(steps[:done]))
+				t.Logf("etcd crashed: %s\n%s\n%s", last, r.trace[len(r.trace)-1], replayCommand(history))
 				break
 			}
 			c.differences.Add(1)
