@@ -65,3 +65,27 @@ func TestKnownDifferences(t *testing.T) {
 		})
 	}
 }
+
+// TestPoison shows etcd's side of row T1: the request ends the member, and so
+// does every start from then on, for the entry is in the log.
+func TestPoison(t *testing.T) {
+	opts := serverOptions{dir: filepath.Join(t.TempDir(), "etcd")}
+	member := startEtcd(t, opts)
+	client := newClient(t, member.clientURL)
+	ctx := testContext(t)
+	if _, err := client.Put(ctx, "k", "v"); err != nil {
+		t.Fatal(err)
+	}
+	poison := &pb.TxnRequest{Success: []*pb.RequestOp{
+		{Request: &pb.RequestOp_RequestDeleteRange{RequestDeleteRange: &pb.DeleteRangeRequest{Key: []byte("a"), RangeEnd: []byte{0}}}},
+		{Request: &pb.RequestOp_RequestPut{RequestPut: &pb.PutRequest{Key: []byte("k"), IgnoreValue: true}}},
+	}}
+	if _, err := pb.NewKVClient(client.ActiveConnection()).Txn(ctx, poison); err == nil {
+		t.Fatal("etcd answers; row T1 of docs/compat.md is out of date")
+	}
+	<-member.done
+	opts.clientURL, opts.peerURL = member.clientURL, member.peerURL
+	if again, err := launch(t, "etcd", opts); err == nil && again.lastWords() == "" {
+		t.Error("etcd starts again; row T1 of docs/compat.md is out of date")
+	}
+}
