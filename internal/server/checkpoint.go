@@ -139,6 +139,9 @@ func (s *Server) lastCheckpoint() {
 	if c.err == nil {
 		c.err = s.makeDurable(&c)
 	}
+	if c.err == nil {
+		c.err = snap.Purge(s.cfg.FS, s.cfg.SnapDir, keepCheckpoints)
+	}
 	if c.err != nil {
 		s.log.Warn("failed to take a last checkpoint; the next start replays the raft log instead", zap.Error(c.err))
 	}
