@@ -150,7 +150,7 @@ func normalise(m proto.Message) {
 	}
 	switch m := m.(type) {
 	case *pb.LeaseTimeToLiveResponse:
-		// The order of keys is not defined; the remaining time is compared by the operation.
+		// The order of keys is not defined.
 		sortBytes(m.Keys)
 	case *pb.LeaseLeasesResponse:
 		sortLeases(m.Leases)
