@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"syscall"
+	"time"
 
 	"github.com/coreos/go-systemd/v22/daemon"
 
@@ -84,10 +85,17 @@ func notify(state string) error {
 	return err
 }
 
-// raise lets the signal do what it does without a handler.
+// raise lets the signal do what it does without a handler, so that who waits
+// for the process sees what ended it. Where the parent had it ignored (a
+// script's background job), that is nothing: then the exit code says it, in
+// the shell's way.
 func raise(sig syscall.Signal) {
 	signal.Reset(sig)
 	if p, err := os.FindProcess(os.Getpid()); err == nil && p.Signal(sig) == nil {
-		select {} // until it arrives
+		time.Sleep(raiseWait)
 	}
+	os.Exit(128 + int(sig))
 }
+
+// raiseWait is ample for a signal to arrive.
+const raiseWait = time.Second

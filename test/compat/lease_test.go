@@ -143,7 +143,9 @@ func opExpiry(r *run, g *gen) error {
 	}
 	r.each(func(i int, s *side) {
 		body, _ := proto.Marshal(&pb.LeaseTimeToLiveRequest{ID: id})
-		for until := time.Now().Add(callLimit); time.Now().Before(until); time.Sleep(50 * time.Millisecond) {
+		poll := time.NewTicker(50 * time.Millisecond) // nothing tells when a lease ends
+		defer poll.Stop()
+		for until := time.Now().Add(callLimit); time.Now().Before(until); <-poll.C {
 			out, err := call(context.Background(), s.conn, rpcTimeToLive.path, body)
 			if a, ok := interpret(rpcTimeToLive, out, err).message.(*pb.LeaseTimeToLiveResponse); ok && a.TTL == -1 {
 				return

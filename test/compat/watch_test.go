@@ -292,6 +292,8 @@ func (r *run) awaitProgress(n int, p *watchPair) error {
 // the stream were told.
 func (r *run) awaitEqual(n int, p *watchPair) error {
 	until := time.Now().Add(patience)
+	poll := time.NewTicker(10 * time.Millisecond)
+	defer poll.Stop()
 	for {
 		d := p.compare(n)
 		if d == nil {
@@ -300,7 +302,7 @@ func (r *run) awaitEqual(n int, p *watchPair) error {
 		if time.Now().After(until) {
 			return d
 		}
-		time.Sleep(10 * time.Millisecond)
+		<-poll.C
 	}
 }
 

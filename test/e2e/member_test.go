@@ -39,6 +39,7 @@ type member struct {
 	peerAddr   string
 	args       []string // on top of the addresses and the data directory
 	env        []string
+	wrap       []string // a command that execs the server given behind it
 
 	*process
 }
@@ -100,7 +101,8 @@ func (m *member) launch() {
 		"--listen-peer-urls=http://" + m.peerAddr, "--initial-advertise-peer-urls=http://" + m.peerAddr,
 		"--initial-cluster=default=http://" + m.peerAddr,
 	}, m.args...)
-	p := &process{cmd: exec.Command(etcdBinary(), args...), log: newLogTail(), exited: make(chan struct{})}
+	argv := append(append(m.wrap, etcdBinary()), args...)
+	p := &process{cmd: exec.Command(argv[0], argv[1:]...), log: newLogTail(), exited: make(chan struct{})}
 	p.cmd.Env = append(cleanEnviron(), m.env...)
 	p.cmd.Stdout, p.cmd.Stderr = p.log, p.log
 	p.cmd.SysProcAttr = dieWithParent()

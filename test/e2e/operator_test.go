@@ -227,6 +227,22 @@ func TestSignals(t *testing.T) {
 	}
 }
 
+// TestIgnoredInterrupt: a script's background job has SIGINT ignored, so it
+// cannot die by it; it ends all the same and says so by its exit code.
+func TestIgnoredInterrupt(t *testing.T) {
+	t.Parallel()
+	m := newMember(t, filepath.Join(t.TempDir(), "data"))
+	m.wrap = []string{"sh", "-c", `trap "" INT; exec "$@"`, "sh"}
+	m.start()
+	if err := m.cmd.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	m.awaitExit()
+	if code := m.cmd.ProcessState.ExitCode(); code != 130 {
+		t.Errorf("ended with %v, want exit code 130", m.cmd.ProcessState)
+	}
+}
+
 // TestLeaseAcrossRestart: a restart does not give a lease its whole time again.
 func TestLeaseAcrossRestart(t *testing.T) {
 	t.Parallel()
