@@ -49,11 +49,11 @@ func TestDiskFull(t *testing.T) {
 	if written < 30 {
 		t.Errorf("full after %d values of 1 MB, although there are 60 MB of room", written)
 	}
+	// What is kept for convenience alone goes when the disk is full, so a little
+	// room may have come back: it is filled until writes are refused again.
 	checkFull := func(when string) {
 		t.Helper()
-		if _, err := cli.Put(ctx, "small", "1"); !errors.Is(err, rpctypes.ErrNoSpace) {
-			t.Errorf("%s: put: %v, want %v", when, err, rpctypes.ErrNoSpace)
-		}
+		written = fillDisk(t, cli, written)
 		checkValues(t, cli, 1, written, when)
 	}
 	checkFull("full")
